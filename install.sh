@@ -1,0 +1,431 @@
+#!/bin/sh
+# Installs, upgrades and removes myserver. Run `./install.sh --help` for how.
+#
+# A release is built completely beside the running one, and one rename makes it current. Whatever
+# fails or interrupts before that leaves the running release alone; whatever fails after it, goes back.
+set -eu
+# The service's user must be able to read what root installs, whatever root's own umask is.
+umask 022
+# `su` without a login shell leaves out the system administrator's folders.
+PATH=$PATH:/usr/sbin:/sbin
+
+usage() {
+  cat <<'END'
+usage: sudo ./install.sh               install, or upgrade to this checkout
+       sudo ./install.sh --uninstall   remove the service; keep its state, configuration and user
+       sudo ./install.sh --purge       remove everything, state, configuration and user too
+       ./install.sh --help
+
+With DESTDIR=/folder in the environment the files go below /folder, and nothing is started.
+END
+}
+
+say() { printf '%s\n' "$*"; }
+die() {
+  printf 'install.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+main() {
+  [ $# -le 1 ] || die "expected at most one option; see ./install.sh --help" 2
+  case ${1:-} in
+    '') ;;
+    --uninstall | --purge) ;;
+    --help | -h) usage && exit ;;
+    *) die "unknown option $1; see ./install.sh --help" 2 ;;
+  esac
+  [ "$(id -u)" = 0 ] || die "must run as root: sudo ./install.sh"
+  set_paths
+  case ${1:-} in
+    --uninstall) uninstall ;;
+    --purge) purge ;;
+    *) install ;;
+  esac
+}
+
+install() {
+  check_machine
+  check_checkout
+  begin
+  build_release
+  check_configuration
+  create_user
+  place_files
+  seed_record
+  switch_to "$release"
+  start
+  finished=yes
+  remove_old_releases
+  say_what_next
+}
+
+set_paths() {
+  here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+  root=
+  if [ -n "${DESTDIR:-}" ]; then
+    root=$(mkdir -p -- "$DESTDIR" && CDPATH='' cd -- "$DESTDIR" && pwd -P)
+    root=${root%/}
+  fi
+  opt=$root/opt/myserver
+  releases=$opt/releases
+  settings=$root/etc/myserver/myserver.env
+  unit=$root/etc/systemd/system/myserver.service
+  users=$root/etc/sysusers.d/myserver.conf
+  command=$root/usr/local/bin/myserver
+  state=$root/var/lib/myserver
+  cache=$root/var/cache/myserver
+  # sd_booted(3) looks at the same folder.
+  systemd_runs=no
+  if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemd_runs=yes; fi
+}
+
+# --- before anything is changed
+
+check_machine() {
+  [ "$(uname -s)" = Linux ] || die "runs on Linux only, and this is $(uname -s); to try myserver here: npm ci && npm start"
+  case $(uname -m) in
+    x86_64 | aarch64) ;;
+    *) die "needs an x86_64 or aarch64 processor, and this one is $(uname -m)" ;;
+  esac
+  # musl has either no getconf or one that does not know this name.
+  getconf GNU_LIBC_VERSION >/dev/null 2>&1 || die "needs a Linux with glibc, such as Debian; this one has another C library"
+  command -v npm >/dev/null || die "npm is missing: apt-get install npm (one in your home folder: sudo env \"PATH=\$PATH\" ./install.sh)"
+}
+
+check_checkout() {
+  for file in package.json package-lock.json src/main.ts public \
+    systemd/myserver.service systemd/myserver.sysusers systemd/myserver.env; do
+    [ -r "$here/$file" ] || die "$here is no complete checkout: $file is missing or cannot be read"
+  done
+  version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$here/package.json" | head -n 1)
+  for file in "$unit" "$command"; do
+    ! exists "$file" || is_ours "$file" || die "$file is in the way and not from this script: move it elsewhere first"
+  done
+}
+
+exists() { [ -e "$1" ] || [ -L "$1" ]; }
+
+is_ours() { [ -f "$1" ] && grep -q /opt/myserver/current "$1"; }
+
+# --- what can be undone
+
+begin() {
+  finished=no switched=no started=no release=
+  mkdir -p "$releases"
+  lock
+  work=$(mktemp -d)
+  : >"$work/placed"
+  trap finish EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 141' PIPE
+  trap 'exit 143' TERM
+  # The release that serves now, as the name of its folder.
+  old=
+  if [ -L "$opt/current" ]; then old=$(basename "$(readlink "$opt/current")"); fi
+  was_active=no
+  if [ "$systemd_runs" = yes ] && systemctl is-active --quiet myserver; then was_active=yes; fi
+}
+
+lock() {
+  exec 9<"$opt"
+  if command -v flock >/dev/null; then
+    flock --nonblock 9 || die "another install.sh is at work on $opt"
+  fi
+}
+
+finish() {
+  code=$?
+  trap - EXIT
+  trap '' HUP INT PIPE TERM
+  set +e
+  [ "$finished" = yes ] || undo
+  rm -rf "$work"
+  exit "$code"
+}
+
+undo() {
+  if [ "$started" = yes ] && [ -z "$old" ]; then systemctl --quiet disable --now myserver; fi
+  while read -r file; do
+    if [ -e "$work/$(basename "$file")" ]; then
+      cp -p "$work/$(basename "$file")" "$file.tmp" && mv -f "$file.tmp" "$file"
+    else
+      rm -f "$file"
+    fi
+  done <"$work/placed"
+  if [ "$switched" = yes ]; then
+    if [ -n "$old" ]; then switch_to "$releases/$old"; else rm -f "$opt/current"; fi
+  fi
+  if [ "$started" = yes ]; then
+    systemctl daemon-reload
+    if [ -z "$old" ]; then
+      systemctl reset-failed myserver 2>/dev/null
+    elif [ "$was_active" = no ]; then
+      systemctl stop myserver
+    elif systemctl restart myserver; then
+      say "release $old is running again" >&2
+    else
+      say "release $old did not start again either" >&2
+    fi
+  fi
+  if [ -n "$release" ]; then rm -rf "$release"; fi
+  rmdir "$releases" "$opt" 2>/dev/null
+  if [ -n "$old" ]; then
+    say "release $old is still the installed one" >&2
+  else
+    say "nothing was installed" >&2
+  fi
+}
+
+# --- the steps
+
+build_release() {
+  name=$version-$(date -u +%Y%m%dT%H%M%SZ)
+  say "copying myserver $version to $releases/$name"
+  mkdir "$releases/$name" || die "try again in a second"
+  release=$releases/$name
+  for file in package.json package-lock.json src public systemd install.sh \
+    docs README.md CHANGELOG.md LICENSE; do
+    if [ -e "$here/$file" ]; then cp -R "$here/$file" "$release/"; fi
+  done
+  # A clone made under umask 077 is readable to its owner only.
+  chmod -R u+rwX,go+rX,go-w "$release"
+
+  say "installing its dependencies with npm"
+  # The Node that runs myserver is an optional dependency, and none needs a script to be installed.
+  cd "$release"
+  quietly npm ci --omit=dev --include=optional --ignore-scripts --engine-strict=false \
+    --no-audit --no-fund --no-update-notifier || die "npm ci failed, for the reason above"
+  cd /
+  node=$release/node_modules/.bin/node
+  quietly "$node" --version || die "the Node that npm installed does not run on this machine, for the reason above"
+}
+
+# What a command says is shown only if it fails.
+quietly() {
+  "$@" >"$work/log" 2>&1 </dev/null || {
+    cat "$work/log" >&2
+    return 1
+  }
+}
+
+check_configuration() {
+  say "checking the configuration"
+  # Of this shell's environment nothing counts: the service will not see it either.
+  quietly env -i PATH="$PATH" "$node" --env-file-if-exists="$settings" --disable-sigusr1 \
+    "$release/src/main.ts" --check-config || die "this release does not accept $settings, for the reason above"
+}
+
+create_user() {
+  say "making sure of the user myserver"
+  place myserver.sysusers "$users" 644
+  if [ -n "$(user_ids)" ]; then
+    return
+  elif command -v systemd-sysusers >/dev/null; then
+    quietly systemd-sysusers --root="${root:-/}" myserver.conf || die "systemd-sysusers failed, for the reason above"
+  elif command -v useradd >/dev/null; then
+    say "systemd-sysusers is missing: using useradd"
+    useradd ${root:+--prefix "$root"} --system --user-group --no-create-home --home-dir / \
+      --shell /usr/sbin/nologin myserver
+  else
+    say "systemd-sysusers and useradd are missing: create the user and group myserver yourself"
+  fi
+}
+
+# Prints uid:gid, or nothing where there is no such user.
+user_ids() {
+  if [ -z "$root" ]; then
+    getent passwd myserver || true
+  else
+    grep '^myserver:' "$root/etc/passwd" 2>/dev/null || true
+  fi | cut -d : -f 3,4
+}
+
+place_files() {
+  say "placing unit, settings and command"
+  place myserver.service "$unit" 644
+  # Settings may hold an application's passwords.
+  place myserver.env "$settings" 640
+  ids=$(user_ids)
+  for file in "$settings" "$settings.new"; do
+    if [ -n "$ids" ] && is_placed "$file"; then chgrp "${ids#*:}" "$file"; fi
+  done
+  write_command >"$work/command"
+  put "$work/command" "$command" 755
+}
+
+# place SHIPPED TARGET MODE: puts a file of systemd/ below /etc, but never over one that was edited.
+place() {
+  new=$release/systemd/$1
+  shipped_before=${old:+$releases/$old/systemd/$1}
+  if [ ! -e "$2" ] || same "$2" "$shipped_before"; then
+    put "$new" "$2" "$3"
+  elif same "$2" "$new"; then
+    rm -f "$2.new"
+  elif ! same "$new" "$shipped_before" && ! same "$new" "$2.new"; then
+    put "$new" "$2.new" "$3"
+    say "kept $2, which was edited; this release's version stands beside it as $2.new"
+  fi
+}
+
+same() { cmp -s "$1" "$2" 2>/dev/null; }
+
+# Copies to a file in one step, so that nobody ever reads half of it.
+put() {
+  mkdir -p "$(dirname "$2")"
+  if [ -e "$2" ]; then cp -p "$2" "$work/$(basename "$2")"; fi
+  echo "$2" >>"$work/placed"
+  cp "$1" "$2.tmp"
+  chmod "$3" "$2.tmp"
+  mv -f "$2.tmp" "$2"
+}
+
+is_placed() { grep -qxF "$1" "$work/placed"; }
+
+write_command() {
+  cat <<'END'
+#!/bin/sh
+# myserver in the foreground, with the settings of the service: myserver --help, myserver --check-config.
+settings=/etc/myserver/myserver.env
+if [ -e "$settings" ] && [ ! -r "$settings" ]; then
+  case ${1:-} in
+    --help | --version) settings=/dev/null ;;
+    *) echo "myserver: cannot read $settings: run it with sudo" >&2 && exit 1 ;;
+  esac
+fi
+exec /opt/myserver/current/node_modules/.bin/node --env-file-if-exists="$settings" --disable-sigusr1 \
+  /opt/myserver/current/src/main.ts "$@"
+END
+}
+
+# Without a record the service starts in maintenance, since somebody may have lost it. Before the
+# first start there was nothing to lose; the folder appears with the record in it, or not at all.
+seed_record() {
+  if exists "$state"; then return; fi
+  say "recording that myserver starts live"
+  mkdir -p "$(dirname "$state")"
+  rm -rf "$state.new"
+  mkdir "$state.new"
+  printf '{"version":1,"mode":"live","since":"%s","by":"install"}\n' "$(date -u +%Y-%m-%dT%H:%M:%S.000Z)" \
+    >"$state.new/maintenance.json"
+  chmod 750 "$state.new"
+  chmod 640 "$state.new/maintenance.json"
+  ids=$(user_ids)
+  if [ -n "$ids" ]; then chown -R "$ids" "$state.new"; fi
+  sync "$state.new/maintenance.json" "$state.new"
+  mv -T "$state.new" "$state"
+}
+
+switch_to() {
+  switched=yes
+  link "$opt/current" "$(basename "$1")"
+}
+
+link() {
+  ln -sfn "releases/$2" "$1.new"
+  mv -T "$1.new" "$1"
+}
+
+start() {
+  if [ "$systemd_runs" = no ]; then
+    if command -v systemctl >/dev/null; then
+      quietly systemctl --root="${root:-/}" enable myserver || die "systemctl enable failed, for the reason above"
+    fi
+    return
+  fi
+  say "starting it"
+  started=yes
+  systemctl daemon-reload
+  systemctl --quiet enable myserver
+  # A restart, unlike stop and start, leaves the listening socket with systemd. It returns when the service is ready.
+  systemctl restart myserver || die "myserver $version did not become ready; why: journalctl -u myserver -n 50"
+}
+
+remove_old_releases() {
+  if [ -n "$old" ]; then link "$opt/previous" "$old"; fi
+  for folder in "$releases"/*; do
+    case $(basename "$folder") in
+      "$name" | "$(basename "$(readlink "$opt/previous" || true)")") ;;
+      *) is_in_use "$folder" || rm -rf "$folder" ;;
+    esac
+  done
+}
+
+# A myserver that somebody started by hand may still run from an old release.
+is_in_use() {
+  for process in /proc/[0-9]*/exe; do
+    case $(readlink "$process" 2>/dev/null) in "$1"/*) return 0 ;; esac
+  done
+  return 1
+}
+
+say_what_next() {
+  if [ -n "$root" ]; then
+    say "myserver $version is installed below $root; nothing was started"
+    return
+  elif [ "$systemd_runs" = no ]; then
+    say "myserver $version is installed; nothing was started, since no systemd is running here"
+    say "in the foreground: myserver"
+    return
+  fi
+  port=$(sed -n 's/^ *PORT=[^0-9]*\([0-9]*\).*/\1/p' "$settings" | tail -n 1)
+  cat <<END
+myserver $version is running: $(systemctl show --property=StatusText --value myserver)
+
+  curl http://localhost:${port:-17990}/
+  sudo systemctl kill -s SIGUSR1 myserver   # maintenance on
+  sudo systemctl kill -s SIGUSR2 myserver   # maintenance off
+  systemctl status myserver
+  journalctl -u myserver
+
+Settings: $settings, then sudo systemctl restart myserver
+END
+}
+
+# --- removing
+
+uninstall() {
+  remove_service
+  say "kept $(dirname "$settings"), $state and the user myserver; --purge removes them too"
+}
+
+remove_service() {
+  if [ -d "$opt" ]; then lock; fi
+  if [ "$systemd_runs" = yes ] && is_ours "$unit"; then
+    say "stopping myserver"
+    systemctl --quiet disable --now myserver
+  fi
+  say "removing myserver's files"
+  rm -f "$root/etc/systemd/system/multi-user.target.wants/myserver.service"
+  if is_ours "$unit"; then
+    if [ -L "$opt/current" ] && ! same "$unit" "$opt/current/systemd/myserver.service"; then
+      cp -p "$unit" "$unit.saved"
+      say "saved $unit, which was edited, as $unit.saved"
+    fi
+    rm -f "$unit"
+  fi
+  if is_ours "$command"; then rm -f "$command"; fi
+  rm -f "$unit.new" "$users" "$users.new" "$settings.new"
+  rm -rf "$releases" "$cache"
+  rm -f "$opt/current" "$opt/previous"
+  # Whatever else stands there is not ours.
+  if [ -d "$opt" ]; then rmdir "$opt" 2>/dev/null || say "kept $opt: it holds files of others"; fi
+  if [ "$systemd_runs" = yes ]; then
+    systemctl daemon-reload
+    systemctl reset-failed myserver 2>/dev/null || true
+  fi
+}
+
+purge() {
+  remove_service
+  say "removing its state, configuration and user"
+  rm -rf "$state" "$(dirname "$settings")" "$unit.d" "$unit.saved"
+  ids=$(user_ids)
+  # Numbers from 1000 on belong to people (login.defs(5)): that myserver is not of our making.
+  if [ -n "$ids" ] && [ "${ids%:*}" -lt 1000 ]; then
+    userdel ${root:+--prefix "$root"} myserver
+    if grep -q '^myserver:' "$root/etc/group"; then groupdel ${root:+--prefix "$root"} myserver; fi
+  fi
+}
+
+main "$@"

@@ -1,0 +1,136 @@
+// The record: what survives the process. It is written, and synced to the disk, before the switch is set. It says
+// what the last intent was; it never guesses in favour of opening.
+
+import {
+  closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Mode } from '../maintenance/switch.ts'
+import { ServiceError, messageOf } from '../errors.ts'
+
+/** Version 1 of the record, as it stands in the file. */
+export interface RecordState {
+  mode: Mode
+  /** When the mode was entered. */
+  since: Date
+  /** Who or what asked for it, for example `SIGUSR1`. */
+  by: string
+}
+
+export interface RecordReading {
+  state: RecordState
+  /** Why the record was not believed, and maintenance was assumed; undefined where there is no doubt. */
+  doubt?: ServiceError
+}
+
+const VERSION = 1
+const FILE = 'maintenance.json'
+const MODES: readonly unknown[] = ['live', 'read-only', 'maintenance'] satisfies Mode[]
+
+export class DurableRecord {
+  readonly path: string
+  readonly #mustExist: boolean
+  readonly #now: () => Date
+
+  /**
+   * @param directory where the record stands; made if it is missing
+   * @param mustExist whether an empty directory is a lost record (it was put there when the service was installed)
+   *   and not a first start
+   */
+  constructor (directory: string, mustExist: boolean, now: () => Date = () => new Date()) {
+    this.path = join(directory, FILE)
+    this.#mustExist = mustExist
+    this.#now = now
+  }
+
+  /** Reads the record. Whatever is wrong with it, the answer is a state to start in. */
+  read (): RecordReading {
+    let text
+    try {
+      text = readFileSync(this.path, 'utf8')
+    } catch (error) {
+      if (this.#isFirstStart(error)) return { state: { mode: 'live', since: this.#now(), by: 'first start' } }
+      return this.#doubt(`cannot be read (${messageOf(error)})`, error)
+    }
+    try {
+      return { state: parse(text) }
+    } catch (error) {
+      return this.#doubt(`${messageOf(error)}; it was kept as ${this.#setAside()}`, error)
+    }
+  }
+
+  /**
+   * Replaces the record, whole or not at all, and returns when it is on the disk: file and directory are synced.
+   * @throws ServiceError ERR_RECORD_WRITE: the old record stands, or the new one may be lost with the power
+   */
+  write (state: RecordState): void {
+    const directory = dirname(this.path)
+    const temporary = `${this.path}.new`
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o750 })
+      const file = openSync(temporary, 'w', 0o640)
+      try {
+        writeSync(file, JSON.stringify({ version: VERSION, ...state }) + '\n')
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      renameSync(temporary, this.path)
+      // Without this the rename itself may be lost with the power.
+      const folder = openSync(directory, 'r')
+      try {
+        fsyncSync(folder)
+      } finally {
+        closeSync(folder)
+      }
+    } catch (error) {
+      try {
+        rmSync(temporary, { force: true })
+      } catch {} // The directory may be read-only: what stands above says so.
+      throw new ServiceError('ERR_RECORD_WRITE', `${this.path} cannot be written (${messageOf(error)})`, error)
+    }
+  }
+
+  #isFirstStart (error: unknown): boolean {
+    if (this.#mustExist || (error as NodeJS.ErrnoException).code !== 'ENOENT') return false
+    try {
+      return readdirSync(dirname(this.path)).length === 0
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT'
+    }
+  }
+
+  #doubt (what: string, cause: unknown): RecordReading {
+    return {
+      state: { mode: 'maintenance', since: this.#now(), by: 'doubt about the record' },
+      doubt: new ServiceError('ERR_RECORD_READ', `${this.path} ${what}`, cause)
+    }
+  }
+
+  #setAside (): string {
+    const aside = `${this.path}.bad-${this.#now().toISOString().replaceAll(':', '')}`
+    try {
+      renameSync(this.path, aside)
+      return aside
+    } catch (error) {
+      return `${this.path} itself (${messageOf(error)})`
+    }
+  }
+}
+
+function parse (text: string): RecordState {
+  let value
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new Error('is not JSON')
+  }
+  if (typeof value !== 'object' || value === null) throw new Error('holds no object')
+  const { version, mode, since, by } = value
+  if (version !== VERSION) throw new Error(`is of version ${JSON.stringify(version)}, and this program knows ${VERSION}`)
+  if (!MODES.includes(mode)) throw new Error(`has the unknown mode ${JSON.stringify(mode)}`)
+  const date = new Date(since)
+  if (typeof since !== 'string' || Number.isNaN(date.getTime())) throw new Error('has no valid "since"')
+  if (typeof by !== 'string') throw new Error('has no valid "by"')
+  return { mode, since: date, by }
+}

@@ -1,0 +1,69 @@
+// What reaches a Node server without passing Fastify's hooks: upgrades, CONNECT, and Expect: 100-continue. It puts
+// the same gate in front of them.
+
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Gate } from './switch.ts'
+
+/** Awaits a 100 (Continue): written when the request is admitted, so that a refused client sends no body. */
+export const expectsContinue = Symbol('expects 100-continue')
+/** Counted when its connection was upgraded: a plugin may route it through Fastify afterwards. */
+export const countedAsUpgrade = Symbol('counted as upgrade')
+
+/** The gate with what those who are not admitted get. */
+export interface Doorkeeper {
+  gate: Gate
+  refuse (request: IncomingMessage, response: ServerResponse): void
+  refuseRaw (request: IncomingMessage, socket: Duplex): void
+}
+
+const upgraded = new WeakMap<Server, Set<Socket>>()
+
+/** The upgraded connections that are still open; Node's server forgets them. */
+export function upgradedSockets (server: Server): ReadonlySet<Socket> {
+  return upgraded.get(server) ?? new Set()
+}
+
+/** @param wholeServer whether what cannot be told to belong to a route is under the switch */
+export function guardConnections (server: Server, { gate, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
+  server.on('checkContinue', askToEnter)
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    // Node's own answer to an expectation that it does not know, once the request is let in.
+    if (gate.mode === 'live') response.writeHead(417).end()
+    else server.emit('request', request, response)
+  })
+  if (!wholeServer) return
+
+  const sockets = new Set<Socket>()
+  upgraded.set(server, sockets)
+  // Without a listener Node closes a CONNECT without a word and the guard below never sees it.
+  const closeUnheard = (_request: IncomingMessage, socket: Socket): void => {
+    if (server.listenerCount('connect') === 1) socket.destroy()
+  }
+  server.on('connect', closeUnheard)
+
+  // In place of listeners, of which there may be any number, added at any time, each acting on its own.
+  const emit = server.emit
+  server.emit = function (event: string, ...args: unknown[]): boolean {
+    if (event !== 'upgrade' && event !== 'connect') return Reflect.apply(emit, this, [event, ...args])
+    const [request, socket] = args as [IncomingMessage, Socket]
+    // What an upgraded connection will be used for cannot be known, so it never counts as safe.
+    if (!gate.admit(false)) {
+      refuseRaw(request, socket)
+      return true
+    }
+    Object.defineProperty(request, countedAsUpgrade, { value: true })
+    sockets.add(socket)
+    socket.once('close', () => {
+      sockets.delete(socket)
+      gate.release(false)
+    })
+    return Reflect.apply(emit, this, [event, ...args])
+  }
+
+  function askToEnter (request: IncomingMessage, response: ServerResponse): void {
+    Object.defineProperty(response, expectsContinue, { value: true })
+    server.emit('request', request, response)
+  }
+}

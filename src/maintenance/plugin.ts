@@ -1,0 +1,165 @@
+// The maintenance plugin: an onRequest hook that asks the switch. It admits and counts a request, or refuses it.
+// It decides nothing: the mode is set by the switch's operator, or, in an app of one's own, by app.maintenance.
+
+import type { Server } from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { ServiceError } from '../errors.ts'
+import { Ticket, followHandler } from './in-flight.ts'
+import { countedAsUpgrade, expectsContinue, guardConnections, type Doorkeeper } from './connections.ts'
+import { Refusal, type Notice } from './responses.ts'
+import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
+
+export interface MaintenanceOptions extends Notice {
+  /** The switch to obey and this worker's slot in it. Without it the plugin has a switch of its own. */
+  shared?: { memory: SwitchMemory, worker: number }
+  /**
+   * `server` (the default): every request is under the switch, but those to routes with
+   * `config: { maintenance: false }`. `routes`: only requests to routes with `config: { maintenance: true }` are.
+   */
+  scope?: 'server' | 'routes'
+}
+
+/** What the plugin adds to a Fastify instance as `app.maintenance`. */
+export interface Maintenance {
+  readonly mode: Mode
+  /** What is in flight here that `mode` (default: the current one) would refuse. */
+  inFlight (mode?: Mode): number
+  /**
+   * Counts work that is no request (a job, what goes on after a response) as in flight.
+   * @returns ends it; calling it again does nothing
+   * @throws ServiceError ERR_REFUSED where the mode refuses such work
+   */
+  begin (name: string): () => void
+  /** Replaces what refused requests are told. */
+  setNotice (notice: Notice): void
+  /**
+   * Sets the mode of the plugin's own switch.
+   * @throws ServiceError ERR_NOT_OURS where the switch is shared: it has an operator, and only one
+   */
+  set (mode: Mode): void
+  /** Resolves when nothing is in flight that the current mode refuses. */
+  drained (): Promise<void>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    maintenance: Maintenance
+  }
+  interface FastifyReply {
+    /** Set while the request counts as in flight. */
+    maintenanceTicket: Ticket | null
+    /** Whether the maintenance plugin answered it. */
+    maintenanceRefused: boolean
+  }
+  interface FastifyContextConfig {
+    /** Whether the route is under the switch. Default: see the plugin's `scope`. */
+    maintenance?: boolean
+  }
+}
+
+const doorkeepers = new WeakMap<FastifyInstance['server'], Doorkeeper>()
+const DRAIN_POLL_MS = 10
+
+async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promise<void> {
+  const memory = options.shared?.memory ?? allocateSwitch(1)
+  const worker = options.shared?.worker ?? 0
+  const gate = new Gate(memory, worker)
+  const ownSwitch = new Switch(memory)
+  const byDefault = options.scope !== 'routes'
+  let refusal = new Refusal(options)
+
+  const doorkeeper: Doorkeeper = {
+    gate,
+    refuse (request, response) {
+      gate.countRefused()
+      refusal.send(request, response)
+    },
+    refuseRaw (request, socket) {
+      gate.countRefused()
+      refusal.sendRaw(request, socket)
+    }
+  }
+
+  app.decorateReply('maintenanceTicket', null)
+  app.decorateReply('maintenanceRefused', false)
+  app.addHook('onRoute', followHandler)
+  app.addHook('onRequest', (request, reply, done) => {
+    const { raw } = reply
+    if (isUnderSwitch(request, byDefault) && !(countedAsUpgrade in request.raw)) {
+      const safe = isSafe(request.method)
+      if (!gate.admit(safe)) {
+        reply.hijack()
+        reply.maintenanceRefused = true
+        doorkeeper.refuse(request.raw, raw)
+        return
+      }
+      reply.maintenanceTicket = new Ticket(reply, () => gate.release(safe))
+    }
+    if (expectsContinue in raw) raw.writeContinue()
+    done()
+  })
+
+  if (byDefault) doorkeepers.set(app.server, doorkeeper)
+  guardConnections(app.server as Server, doorkeeper, byDefault)
+
+  app.decorate('maintenance', {
+    get mode () {
+      return gate.mode
+    },
+    inFlight: (mode = gate.mode) => ownSwitch.inFlight(mode, worker),
+    begin (name) {
+      if (!gate.admit(false)) {
+        throw new ServiceError('ERR_REFUSED', `"${name}" was not begun: the mode is ${gate.mode}`)
+      }
+      let ended = false
+      return () => {
+        if (!ended) gate.release(false)
+        ended = true
+      }
+    },
+    setNotice (notice) {
+      refusal = new Refusal(notice)
+    },
+    set (mode) {
+      if (options.shared !== undefined) {
+        throw new ServiceError('ERR_NOT_OURS', 'the mode of a shared switch is set by its operator: ' +
+          'send SIGUSR1 or SIGUSR2 to the service')
+      }
+      ownSwitch.mode = mode
+    },
+    async drained () {
+      while (gate.mode !== 'live' && ownSwitch.inFlight(gate.mode, worker) > 0) {
+        await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
+      }
+    }
+  } satisfies Maintenance)
+}
+
+/**
+ * For Fastify's `frameworkErrors` option: Fastify answers malformed and over-long paths before any hook runs; with
+ * this they are refused like every other request, and otherwise get the answer that Fastify gives by itself.
+ */
+export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const doorkeeper = doorkeepers.get(request.server.server)
+  const safe = isSafe(request.method)
+  if (doorkeeper !== undefined && !doorkeeper.gate.admit(safe)) {
+    reply.hijack()
+    doorkeeper.refuse(request.raw, reply.raw)
+    return
+  }
+  doorkeeper?.gate.release(safe)
+  reply.code(error.statusCode ?? 500).send(error)
+}
+
+function isUnderSwitch (request: FastifyRequest, byDefault: boolean): boolean {
+  // Without a config it is a 404, which is no route's.
+  return request.routeOptions.config?.maintenance ?? byDefault
+}
+
+// RFC 9110, section 9.2.1.
+function isSafe (method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE'
+}
+
+export default fp(plugin, { fastify: '5.x', name: 'maintenance' })

@@ -1,0 +1,33 @@
+// Closing without breaking a connection: stop accepting, answer what still comes with `Connection: close`, wait for
+// what is running, and only then close what is idle.
+
+import type { ServerResponse, IncomingMessage } from 'node:http'
+import { Server as NetServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { upgradedSockets } from '../maintenance/connections.ts'
+import type { Gate } from '../maintenance/switch.ts'
+import type { Served } from './served.ts'
+
+// A connection that was just accepted counts as idle, and its request is on the way: it gets so long to arrive.
+const LINGER_MS = 500
+const POLL_MS = 10
+
+/** Resolves when everything is closed, at the latest when the grace is over; then what was left has been cut off. */
+export async function closeGracefully (served: Served, gate: Gate, graceMs: number): Promise<void> {
+  const { server } = served
+  const deadline = performance.now() + graceMs
+  server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
+    response.setHeader('Connection', 'close')
+  })
+  // http.Server's own close() ends idle connections at once, those just accepted among them.
+  if (server.listening) NetServer.prototype.close.call(server)
+
+  await sleep(Math.min(LINGER_MS, graceMs))
+  // An upgraded connection ends when its application closes it, which it is asked for below.
+  while (gate.inFlight > upgradedSockets(server).size && performance.now() < deadline) await sleep(POLL_MS)
+  server.closeIdleConnections()
+  const closed = new Promise(resolve => server.once('close', resolve))
+  const late = sleep(Math.max(0, deadline - performance.now()))
+  await Promise.race([Promise.all([served.end(), closed]), late])
+  served.cut()
+}

@@ -1,0 +1,13 @@
+// What a worker serves, whatever it is made of.
+
+import type { Server } from 'node:http'
+import type { Notice } from '../maintenance/responses.ts'
+
+export interface Served {
+  readonly server: Server
+  setNotice (notice: Notice): void
+  /** Lets the application put away what it holds. Its requests are over, but perhaps not its upgraded connections. */
+  end (): Promise<void>
+  /** Cuts off every connection that is left. */
+  cut (): void
+}

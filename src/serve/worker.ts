@@ -1,0 +1,48 @@
+// A worker thread: it loads what it serves, asks for the socket, serves, and closes when told to. It decides
+// nothing about the mode.
+
+import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { openLog } from '../log.ts'
+import { Gate } from '../maintenance/switch.ts'
+import { BEAT_MS, type FromWorker, type ToWorker, type WorkerData } from '../worker-protocol.ts'
+import { closeGracefully } from './close.ts'
+import type { Served } from './served.ts'
+
+if (isMainThread || parentPort === null) throw new Error('worker.ts runs in a worker thread only')
+const port = parentPort
+const data = workerData as WorkerData
+const gate = new Gate(data.memory, data.slot)
+const log = openLog(data.config.logLevel, process.env)
+
+process.on('exit', log.flush)
+setInterval(() => gate.beat(), BEAT_MS)
+
+const served = await load()
+// Both errors are the end of this thread: with a descriptor that cannot be listened on there is nothing to do.
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'listen':
+      served.server.listen({ fd: message.fd }, () => tell({ type: 'serving' }))
+      break
+    case 'notice':
+      served.setNotice(message.notice)
+      break
+    case 'close':
+      // What an application leaves behind (timers, connections) must not keep the thread.
+      closeGracefully(served, gate, message.graceMs).finally(() => process.exit(0))
+  }
+})
+tell({ type: 'ready' })
+
+async function load (): Promise<Served> {
+  if (data.role === 'stand-in') {
+    const { openStandIn } = await import('./stand-in.ts')
+    return openStandIn(gate, data.notice)
+  }
+  const { openApplication } = await import('./application.ts')
+  return await openApplication(data, log.logger.child({ worker: data.slot }))
+}
+
+function tell (message: FromWorker): void {
+  port.postMessage(message)
+}

@@ -1,0 +1,32 @@
+// What the control plane and a worker thread say to each other, besides the shared memory of the switch.
+
+import type { Config } from './config.ts'
+import type { Notice } from './maintenance/responses.ts'
+import type { SwitchMemory } from './maintenance/switch.ts'
+
+/** `application` serves the application behind the switch; `stand-in` only ever refuses, and needs no application. */
+export type WorkerRole = 'application' | 'stand-in'
+
+/** Handed to a worker thread when it is started. */
+export interface WorkerData {
+  role: WorkerRole
+  slot: number
+  memory: SwitchMemory
+  notice: Notice
+  config: Pick<Config, 'app' | 'publicDir' | 'logLevel' | 'trustProxy'>
+}
+
+export type ToWorker =
+  /** Accept connections on a descriptor, which is the worker's own from now on. */
+  | { type: 'listen', fd: number }
+  | { type: 'notice', notice: Notice }
+  /** Stop accepting, finish what is running within the grace, cut off the rest, end the thread. */
+  | { type: 'close', graceMs: number }
+
+export type FromWorker =
+  /** Loaded, and waiting for the descriptor. */
+  | { type: 'ready' }
+  | { type: 'serving' }
+
+/** How often a worker shows that its event loop turns. */
+export const BEAT_MS = 500
