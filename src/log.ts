@@ -48,7 +48,7 @@ export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, jour
   const options: pino.LoggerOptions = { level, base: null }
   if (toJournal) return { logger: pino({ ...options, timestamp: false }, journalStream(out, journal)), flush }
   const pretty = isatty(STDOUT) ? loadPretty() : undefined
-  if (pretty !== undefined) return { logger: pino(options, pretty({ sync: true, ignore: 'journal' })), flush }
+  if (pretty !== undefined) return { logger: pino(options, pretty({ sync: true, singleLine: true })), flush }
   return { logger: pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, out), flush }
 }
 
@@ -68,7 +68,7 @@ function journalStream (out: { write (line: string): boolean }, journal: Journal
   return stream
 }
 
-type Pretty = (options: { sync: boolean, ignore: string }) => pino.DestinationStream
+type Pretty = (options: { sync: boolean, singleLine: boolean }) => pino.DestinationStream
 
 // A development dependency: an installed service has no terminal.
 function loadPretty (): Pretty | undefined {

@@ -7,6 +7,7 @@ import closeWithGrace from 'close-with-grace'
 import type { Config } from './config.ts'
 import type { Signals } from './control/signals.ts'
 import { ServiceError, messageOf } from './errors.ts'
+import type { Service } from './service.ts'
 
 const EX_CONFIG = 78 // sysexits.h; the unit does not restart on it
 // The service's own grace ends first; this is for the case that its closing hangs.
@@ -27,8 +28,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   target.on('exit', log.flush)
   log.logger.info({ event: 'starting', pid: target.pid, node: target.version }, 'starting')
 
-  let close: (() => Promise<void>) | undefined
-  let failure: unknown
+  const running: { service?: Service, failure?: unknown } = {}
   const closer = closeWithGrace({
     delay: config.shutdownGraceMs + CLOSE_MARGIN_MS,
     skip: [...OTHER_SIGNALS],
@@ -38,12 +38,12 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     onTimeout: () => { log.logger.error({ event: 'stopped' }, 'stopping took too long: ending at once') }
   }, async ({ err }) => {
     if (err !== undefined) log.logger.fatal({ event: 'failed', err }, 'an error that nobody caught: stopping')
-    await close?.()
-    if (failure !== undefined) target.exit(1)
+    await running.service?.close()
+    if (running.failure !== undefined) target.exit(1)
   })
 
   letThrough(unblockSignal, target.execArgv)
-  const service = await startService({
+  running.service = await startService({
     config,
     env: target.env,
     pid: target.pid,
@@ -52,11 +52,10 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     signals,
     giveUp (error) {
       log.logger.fatal({ event: 'failed', err: error }, 'giving up')
-      failure = error
+      running.failure = error
       closer.close()
     }
   })
-  close = service.close
   // After READY, and not when the process ends: it may be killed.
   flushCompileCache()
 }

@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs'
 import type { Config } from './config.ts'
 import { Operator } from './control/operator.ts'
-import { openListener, type Listener } from './control/listener.ts'
+import { openListener } from './control/listener.ts'
 import { DurableRecord } from './control/record.ts'
 import { Refusals } from './control/refusals.ts'
 import { logEvent, statusText, type ServiceEvent } from './control/reporting.ts'
@@ -48,7 +48,6 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   const theSwitch = new Switch(allocateSwitch(config.workers + 1))
   const refusals = new Refusals(theSwitch)
   const readNotice = () => ({ page: readPage(config.maintenancePage), retryAfterSeconds: config.retryAfterSeconds })
-  let listener: Listener
   let shownStatus = ''
 
   const reading = record.read()
@@ -62,6 +61,13 @@ export async function startService (options: ServiceOptions): Promise<Service> {
       'the record says live, but maintenance was on: starting in maintenance; send SIGUSR2 to leave')
     Object.assign(state, { mode: 'maintenance', since: new Date(), by: 'doubt about the record' })
   }
+
+  const listener = await openListener(config.address, inherited.get(LISTEN))
+  if (!listener.inherited) {
+    if (inherited.has(LISTEN)) systemd.unstore(LISTEN)
+    systemd.store(LISTEN, listener.fd)
+  }
+  if (listener.remark !== undefined) logger.warn({ event: 'listening' }, listener.remark)
 
   const pool = new WorkerPool({
     switch: theSwitch,
@@ -96,12 +102,6 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   signals.deliver(take)
   operator.resume()
 
-  listener = await openListener(config.address, inherited.get(LISTEN))
-  if (!listener.inherited) {
-    if (inherited.has(LISTEN)) systemd.unstore(LISTEN)
-    systemd.store(LISTEN, listener.fd)
-  }
-  if (listener.remark !== undefined) logger.warn({ event: 'listening' }, listener.remark)
   const status = setInterval(showStatus, STATUS_MS)
   const summary = setInterval(sumUp, SUMMARY_MS)
   await pool.start()

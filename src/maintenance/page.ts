@@ -14,7 +14,7 @@ export function readPage (path: string): Uint8Array {
   } catch (error) {
     throw new ServiceError('ERR_PAGE', `cannot be read (${messageOf(error)}); expected the path of an HTML page`, error)
   }
-  if (page.length === 0) throw new ServiceError('ERR_PAGE', `is empty; expected an HTML page`)
+  if (page.length === 0) throw new ServiceError('ERR_PAGE', 'is empty; expected an HTML page')
   if (page.length > LARGEST_PAGE_BYTES) {
     throw new ServiceError('ERR_PAGE', `is ${page.length} bytes long; a page has at most ${LARGEST_PAGE_BYTES}`)
   }

@@ -1,9 +1,9 @@
 // The application behind the switch: a Fastify server with the maintenance plugin in front of what is configured.
 // It never listens and never exits.
 
-import { Server } from 'node:http'
+import type { Server } from 'node:http'
 import { pathToFileURL } from 'node:url'
-import Fastify, { type FastifyBaseLogger, type FastifyPluginAsync } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync } from 'fastify'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { upgradedSockets } from '../maintenance/connections.ts'
@@ -23,7 +23,7 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   const { config, memory, notice, slot } = data
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     trustProxy: [...config.trustProxy],
     requestTimeout: REQUEST_TIMEOUT_MS,
     pluginTimeout: LOAD_TIMEOUT_MS,

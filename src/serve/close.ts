@@ -20,13 +20,12 @@ export async function closeGracefully (served: Served, gate: Gate, graceMs: numb
     response.setHeader('Connection', 'close')
   })
   // http.Server's own close() ends idle connections at once, those just accepted among them.
-  if (server.listening) NetServer.prototype.close.call(server)
+  const closed = new Promise(resolve => NetServer.prototype.close.call(server, resolve))
 
   await sleep(Math.min(LINGER_MS, graceMs))
   // An upgraded connection ends when its application closes it, which it is asked for below.
   while (gate.inFlight > upgradedSockets(server).size && performance.now() < deadline) await sleep(POLL_MS)
   server.closeIdleConnections()
-  const closed = new Promise(resolve => server.once('close', resolve))
   const late = sleep(Math.max(0, deadline - performance.now()))
   await Promise.race([Promise.all([served.end(), closed]), late])
   served.cut()
