@@ -9,7 +9,7 @@ export type ServiceEvent = OperatorEvent | PoolEvent
 interface Wording {
   level: 'info' | 'warn' | 'error'
   message: string
-  /** The journal's MESSAGE_ID of a transition; docs/operations.md lists them. */
+  /** The journal's MESSAGE_ID of a transition; README.md lists them. */
   id?: string
 }
 

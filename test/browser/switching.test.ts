@@ -8,9 +8,6 @@ import { startService } from './service.ts'
 const WELCOME = 'myserver is running'
 const MAINTENANCE = 'Down for maintenance'
 
-// Browsers take their time on a busy machine.
-t.setTimeout(180_000)
-
 t.test('the switch, seen in a browser', { skip: whySkipped() }, async t => {
   const browser = await launchBrowser(t)
   const service = await startService(t)

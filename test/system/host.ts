@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { poll } from './commands.ts'
@@ -32,6 +32,19 @@ export async function lockLoopback (): Promise<() => void> {
     lock.unref()
     return () => { lock.close() }
   })
+}
+
+/** Throws if something on this host listens on `port` of loopback. */
+export async function expectFree (port: number): Promise<void> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+  } catch {
+    return
+  } finally {
+    socket.destroy()
+  }
+  throw new Error(`port ${port} is taken by something outside the machine: stop that first`)
 }
 
 /** The first process of the machine that `supervisor` runs, and undefined while it has none. */

@@ -9,11 +9,11 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execute, expectCode, poll, type Result } from './commands.ts'
 import { hostEnvironment, hostFiles } from './host-files.ts'
-import { childrenOf, findLeader, lockLoopback, nameMachine, removeLeftovers, removeMachine } from './host.ts'
+import { childrenOf, expectFree, findLeader, lockLoopback, nameMachine, removeLeftovers, removeMachine } from './host.ts'
 import type { Suite } from './suites.ts'
 
 const here = import.meta.dirname
-const checkout = join(here, '..', '..')
+export const checkout = join(here, '..', '..')
 const bootMs = 60_000
 const environment = [
   'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LC_ALL=C.UTF-8'
@@ -26,6 +26,8 @@ export interface BootOptions {
   suite: Suite
   /** The frozen disk of an earlier machine of the same suite, instead of the bare root. */
   disk?: Disk | undefined
+  /** A port that the test will need, and that nothing else on the host may have. */
+  port?: number
 }
 
 export interface RunOptions {
@@ -39,11 +41,11 @@ export interface RunOptions {
  * Boots a machine on a fresh copy of the suite's root, or on top of `disk`. The checkout is in it
  * as /src, read-only. There is one machine at a time. It is gone at the end of `t`, at the latest.
  */
-export async function boot (t: Test, { suite, disk = { layers: [] } }: BootOptions): Promise<Machine> {
-  const builder = join(here, 'make-root.sh')
-  const root = expectCode(builder, await execute([builder, suite.name]), 0).stdout.trim()
+export async function boot (t: Test, { suite, disk = { layers: [] }, port }: BootOptions): Promise<Machine> {
+  const root = await buildRoot(suite)
   exitOnSignals()
   const unlock = await lockLoopback()
+  if (port !== undefined) await expectFree(port)
   removeLeftovers(dirname(root))
   const machine = new Machine(root, disk, unlock)
   t.teardown(async () => {
@@ -52,6 +54,12 @@ export async function boot (t: Test, { suite, disk = { layers: [] } }: BootOptio
   })
   await machine.untilBooted()
   return machine
+}
+
+/** The folder of the suite's root, which is built if it is not there yet. */
+export async function buildRoot (suite: Suite): Promise<string> {
+  const builder = join(here, 'make-root.sh')
+  return expectCode(builder, await execute([builder, suite.name]), 0).stdout.trim()
 }
 
 let count = 0
