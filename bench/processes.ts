@@ -1,4 +1,4 @@
-// The processes that are measured: the service and its peers. Each is started here, and ended here by its own id.
+// The processes that are measured: the service and its peers. Whatever is in `children` is ended with the benchmark.
 
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { root } from './defaults.ts'
 
 // /tmp is memory on many systems; here the disk is part of what is measured.
 export const scratch = mkdtempSync('/var/tmp/myserver-bench-')
-const children = new Set<ChildProcess>()
+export const children = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL')
   rmSync(scratch, { recursive: true, force: true })

@@ -2,8 +2,8 @@
 // whatever else the machine does falls on both.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startLoad } from '../client.ts'
-import { processorSeconds, type Running } from '../processes.ts'
+import { fetchRaw, startLoad } from '../client.ts'
+import { processorSeconds, whenAnswering, type Running } from '../processes.ts'
 import { median, type Row } from '../report.ts'
 
 export interface Pace {
@@ -46,6 +46,16 @@ export async function compare (name: string, ours: Running, peer: Running, pace:
       remark: `the servers had ${Math.round(busy * 100)}% of a processor: the machine was busy, trust the ratio by CPU`
     }
   }
+}
+
+/** Puts a service into maintenance. @returns it, when its answers are the same as the peer's, byte for byte */
+export async function refusing (service: Running, peer: Running): Promise<Running> {
+  process.kill(service.pid, 'SIGUSR1')
+  await whenAnswering(service, 503)
+  const [ours, theirs] = await Promise.all([service, peer].map(async ({ port }) =>
+    (await fetchRaw(port)).replace(/^Date: .*$/m, '')))
+  if (ours !== theirs) throw new Error(`the peer answers differently:\n${theirs}\ninstead of\n${ours}`)
+  return service
 }
 
 async function measure (running: Running, durationMs: number): Promise<Speed> {

@@ -99,7 +99,8 @@ function urlOf (host: string, port: number): string {
 }
 
 // A socket file outlives its process. Only one on which nobody answers is removed.
-async function removeStaleSocket (path: string): Promise<void> {
+/** Removes a socket file on which nobody answers. @throws ServiceError ERR_LISTEN where somebody does */
+export async function removeStaleSocket (path: string): Promise<void> {
   if (!existsSync(path)) return
   const answers = await new Promise<boolean>((resolve, reject) => {
     const probe = connect(path, () => {

@@ -13,6 +13,8 @@ interface Libc {
   sigemptyset (set: Buffer): number
   sigaddset (set: Buffer, signal: number): number
   pthread_sigmask (how: number, set: Buffer, old: null): number
+  getsockopt (fd: number, level: number, name: number, value: Buffer, length: Uint32Array): number
+  getpwuid (uid: number): unknown
 }
 
 let loaded: Libc | undefined
@@ -24,7 +26,9 @@ function libc (): Libc {
     dup: library.func('int dup(int fd)'),
     sigemptyset: library.func('int sigemptyset(void *set)'),
     sigaddset: library.func('int sigaddset(void *set, int signal)'),
-    pthread_sigmask: library.func('int pthread_sigmask(int how, void *set, void *old)')
+    pthread_sigmask: library.func('int pthread_sigmask(int how, void *set, void *old)'),
+    getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
+    getpwuid: library.func('void *getpwuid(uint32_t uid)')
   }
   return loaded
 }
@@ -52,4 +56,32 @@ export function duplicate (fd: number): number {
   const copy = libc().dup(fd)
   if (copy < 0) throw new Error(`dup(${fd}) failed: errno ${koffi.errno()}`)
   return copy
+}
+
+// Linux on x86-64 and arm64; socket(7).
+const SOL_SOCKET = 1
+const SO_PEERCRED = 17
+// struct ucred: pid, uid, gid.
+const UCRED_BYTES = 12
+
+export interface Caller {
+  pid: number
+  uid: number
+  /** The user's name, or its number where it has none. */
+  user: string
+}
+
+/** Who connected a Unix socket, as the kernel saw it then; undefined on platforms other than Linux. */
+export function peerOf (fd: number): Caller | undefined {
+  if (isMac) return undefined
+  const value = Buffer.alloc(UCRED_BYTES)
+  if (libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, Uint32Array.of(UCRED_BYTES)) !== 0) return undefined
+  const uid = value.readUInt32LE(4)
+  return { pid: value.readInt32LE(0), uid, user: userName(uid) }
+}
+
+// struct passwd begins with pw_name: getpwnam(3).
+function userName (uid: number): string {
+  const entry = libc().getpwuid(uid)
+  return entry === null ? String(uid) : koffi.decode(entry, 'char *') as string
 }

@@ -12,6 +12,9 @@ const LEAST_CONTRAST = 4.5
 const LONGEST_MOTION_MS = 5000
 const PHONE = { width: 320, height: 640 }
 
+// Many pages, and a browser takes its time on a busy machine: tap's half minute can be too short.
+t.setTimeout(180_000)
+
 t.test('the pages in a browser', { skip: whySkipped() }, async t => {
   const browser = await launchBrowser(t)
   const service = await startService(t)

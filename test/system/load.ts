@@ -56,10 +56,10 @@ export function start (options: LoadOptions): Load {
   const agent = new Agent({ keepAlive, maxSockets: concurrency })
   const deadline = Date.now() + maxMs
   let waiters: Waiter[] = []
-  let stopped = false
+  const stopping = new AbortController()
 
   const lanes = Promise.all(Array.from({ length: concurrency }, async () => {
-    while (!stopped && report.sent < maxRequests && Date.now() < deadline) {
+    while (!stopping.signal.aborted && report.sent < maxRequests && Date.now() < deadline) {
       report.sent++
       await requestOnce(true)
     }
@@ -100,7 +100,7 @@ export function start (options: LoadOptions): Load {
   return {
     answered: (left, status) => new Promise((resolve, reject) => { waiters.push({ left, status, resolve, reject }) }),
     async stop () {
-      stopped = true
+      stopping.abort()
       await lanes
       return report
     }

@@ -1,5 +1,6 @@
 // Maintenance stays on through everything that may happen to the process, its machine and its disk.
 
+import type { Test } from 'tap'
 import { bootInstalled, countEvents, enter, leave, logLines, mainPid, recordFile, untilReplaced, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
 
@@ -8,7 +9,7 @@ onEachSuite('maintenance survives', async (t, suite) => {
 
   t.beforeEach(async () => { await enter(machine) })
 
-  async function expectMaintenance (t: typeof import('tap').t): Promise<void> {
+  async function expectMaintenance (t: Test): Promise<void> {
     t.equal((await visit(machine)).status, 503)
     t.match(await machine.status(), /^maintenance since /)
   }

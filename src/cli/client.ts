@@ -1,0 +1,115 @@
+// The client's end of the control socket.
+
+import { readFileSync, statSync } from 'node:fs'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { paths, type EventLine } from '../control/protocol.ts'
+import { messageOf } from '../errors.ts'
+import { Failure } from './failure.ts'
+
+// A restart of the service takes less; while it lasts, waiting goes on.
+const RECONNECT_MS = 30_000
+const RECONNECT_POLL_MS = 100
+
+export interface Client {
+  /**
+   * @returns the answer's body
+   * @throws Failure `refused` with the service's reason, or `unreachable` with what stands in the way
+   */
+  call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T>
+  /** The events from now on, across restarts of the service; the first tells how things stand. */
+  follow (signal: AbortSignal): AsyncGenerator<EventLine>
+}
+
+export function connectTo (socketPath: string): Client {
+  return {
+    async call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown) {
+      const response = await send(socketPath, method, path, body)
+      let text = ''
+      for await (const chunk of response.setEncoding('utf8')) text += chunk
+      const answer = parse(socketPath, text)
+      const { statusCode = 500 } = response
+      if (statusCode >= 400) {
+        const { error } = answer as { error?: string }
+        throw new Failure(statusCode === 400 ? 'usage' : 'refused', error ?? `the service answered ${statusCode}`)
+      }
+      return answer as T
+    },
+
+    async * follow (signal) {
+      let heard = false
+      let lostAtMs: number | undefined
+      while (true) {
+        try {
+          const response = await send(socketPath, 'GET', paths.events, undefined, signal)
+          for await (const line of createInterface({ input: response })) {
+            heard = true
+            lostAtMs = undefined
+            yield parse(socketPath, line) as EventLine
+          }
+        } catch (error) {
+          if (signal.aborted) return
+          lostAtMs ??= performance.now()
+          if (!heard || performance.now() - lostAtMs > RECONNECT_MS) throw error
+        }
+        if (signal.aborted) return
+        lostAtMs ??= performance.now()
+        await sleep(RECONNECT_POLL_MS)
+      }
+    }
+  }
+}
+
+async function send (socketPath: string, method: string, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+  const content = body === undefined ? undefined : JSON.stringify(body)
+  return await new Promise((resolve, reject) => {
+    const request = httpRequest({
+      socketPath,
+      method,
+      path,
+      agent: false,
+      headers: content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(content) },
+      ...signal !== undefined && { signal }
+    }, resolve)
+    request.once('error', error => reject(unreachable(socketPath, error)))
+    request.end(content)
+  })
+}
+
+function parse (socketPath: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Failure('unreachable', `${socketPath} is no control socket of myserver: its answer is not JSON`)
+  }
+}
+
+function unreachable (path: string, error: NodeJS.ErrnoException): Error {
+  const why = {
+    ENOENT: `the service is not running: there is no ${path}; start it: systemctl start myserver`,
+    ECONNREFUSED: `the service is not running: nobody answers on ${path}; start it: systemctl start myserver`,
+    EACCES: `no permission to use ${path}; ${permissionHint(path)}`,
+    ENOTSOCK: `${path} is no socket; expected the control socket of myserver`,
+    ECONNRESET: `the service ended the connection to ${path}`
+  }[error.code ?? '']
+  const isForeign = (error.code ?? '').startsWith('HPE_')
+  return new Failure('unreachable', why ??
+    (isForeign ? `${path} is no control socket of myserver: its answer is not HTTP` : `${path}: ${messageOf(error)}`))
+}
+
+// The socket itself may be out of sight; its folder's group is the same.
+function permissionHint (path: string): string {
+  for (const place of [path, path.slice(0, path.lastIndexOf('/'))]) {
+    try {
+      const group = groupName(statSync(place).gid)
+      return `its group is ${group}: use sudo, or sudo usermod -aG ${group} $USER and log in again`
+    } catch {}
+  }
+  return 'use sudo'
+}
+
+function groupName (gid: number): string {
+  const lines = readFileSync('/etc/group', 'utf8').split('\n').map(line => line.split(':'))
+  return lines.find(([, , id]) => id === String(gid))?.[0] ?? String(gid)
+}

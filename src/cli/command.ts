@@ -1,0 +1,19 @@
+// What a command is given, and what it is.
+
+import type { Client } from './client.ts'
+
+export interface Terminal {
+  out (text: string): void
+  err (text: string): void
+  /** Shows text in place of what it showed before; only on a terminal. */
+  redraw: ((text: string) => void) | undefined
+  /** Aborts on Ctrl-C. */
+  interrupted: AbortSignal
+}
+
+export interface Command {
+  summary: string
+  help: string
+  /** @returns the exit code; throws Failure */
+  run (args: readonly string[], connect: (socket: string | undefined) => Client, terminal: Terminal): Promise<number>
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+// myserverctl: the operator's commands. Its process keeps Node's name, so `pkill -USR1 myserver` passes it by.
+
+import { existsSync } from 'node:fs'
+import { createLogUpdate } from 'log-update'
+import { controlSocketPath, userRuntimeDirectory } from '../config.ts'
+import { messageOf } from '../errors.ts'
+import { connectTo } from './client.ts'
+import type { Command, Terminal } from './command.ts'
+import { Failure, exitCodes } from './failure.ts'
+import { off } from './off.ts'
+import { on } from './on.ts'
+import { status } from './status.ts'
+import { wait } from './wait.ts'
+
+const commands: Readonly<Record<string, Command>> = { on, off, status, wait }
+// Where the shipped unit puts it: RuntimeDirectory=myserver.
+const SYSTEM_DIRECTORY = '/run/myserver'
+
+const HELP = `Usage: myserverctl COMMAND [options]
+
+${Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(7)} ${summary}`).join('\n')}
+
+myserverctl COMMAND --help tells more. Exit codes: 0 done, 1 refused or timed out,
+2 wrong usage, 3 the service cannot be reached, 130 interrupted.
+`
+
+const interrupted = new AbortController()
+process.on('SIGINT', () => interrupted.abort())
+
+const terminal: Terminal = {
+  out: text => { process.stdout.write(`${text}\n`) },
+  err: text => { process.stderr.write(`${text}\n`) },
+  redraw: process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined,
+  interrupted: interrupted.signal
+}
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main ([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help') {
+    process.stdout.write(HELP)
+    return name === undefined ? exitCodes.usage : exitCodes.done
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (command === undefined) {
+    terminal.err(`myserverctl: unknown command ${name}; expected one of ${Object.keys(commands).join(', ')}`)
+    return exitCodes.usage
+  }
+  if (args.includes('--help')) {
+    process.stdout.write(command.help)
+    return exitCodes.done
+  }
+  try {
+    return await command.run(args, socket => connectTo(socket ?? defaultSocket()), terminal)
+  } catch (error) {
+    terminal.err(`myserverctl ${name}: ${messageOf(error)}`)
+    if (!(error instanceof Failure)) return exitCodes.refused
+    if (error.code === exitCodes.usage) terminal.err(`Try: myserverctl ${name} --help`)
+    return error.code
+  }
+}
+
+function defaultSocket (): string {
+  const { RUNTIME_DIRECTORY } = process.env
+  const directory = RUNTIME_DIRECTORY || (existsSync(SYSTEM_DIRECTORY) ? SYSTEM_DIRECTORY : userRuntimeDirectory(process.env))
+  return controlSocketPath(directory)
+}

@@ -1,0 +1,31 @@
+// myserverctl status: how things stand.
+
+import { paths, type Status } from '../control/protocol.ts'
+import { parse } from './args.ts'
+import type { Command } from './command.ts'
+import { exitCodes } from './failure.ts'
+import { renderStatus } from './render.ts'
+
+export const status: Command = {
+  summary: 'show mode, holders, and what is in flight',
+  help: `Usage: myserverctl status [options]
+
+Shows the mode, since when, who asked for it and why, what is in flight, and the workers.
+
+  --watch         keep showing it until Ctrl-C
+  --json          print JSON; with --watch a line for each change
+  --socket PATH   the service's control socket
+`,
+  async run (args, connect, terminal) {
+    const values = parse(args, { watch: { type: 'boolean' } })
+    const client = connect(values.socket)
+    const show = (status: Status): string => values.json === true ? JSON.stringify(status) : renderStatus(status, new Date())
+    if (values.watch !== true) {
+      terminal.out(show(await client.call<Status>('GET', paths.status)))
+      return exitCodes.done
+    }
+    const draw = values.json === true ? terminal.out : terminal.redraw ?? terminal.out
+    for await (const { status } of client.follow(terminal.interrupted)) draw(show(status))
+    return exitCodes.done
+  }
+}

@@ -1,0 +1,173 @@
+// What is said over the control socket: HTTP with JSON, version 1. Both ends import this file and nothing else of
+// each other. What comes over the wire is checked here, and trusted after that.
+
+/** The paths. Everything but /metrics is versioned. */
+export const paths = {
+  status: '/v1/status',
+  maintenance: '/v1/maintenance',
+  connections: '/v1/connections',
+  events: '/v1/events',
+  metrics: '/metrics'
+} as const
+
+/** What happens when an end time passes: stay in maintenance and complain, open, or open once the check passes. */
+export const endings = ['stay', 'open', 'check'] as const
+export type Ending = typeof endings[number]
+
+/** The holder that signals and a plain `on` speak for. */
+export const OPERATOR = 'operator'
+
+/** Who wants maintenance, as it is shown. Times are ISO 8601 in UTC. */
+export interface HolderStatus {
+  name: string
+  by: string
+  since: string
+  reason?: string
+  message?: string
+  until?: string
+  then?: Ending
+  overdue: boolean
+}
+
+export interface WorkerStatus {
+  worker: number
+  role: 'application' | 'stand-in'
+  state: 'down' | 'loading' | 'serving' | 'stuck' | 'closing'
+  inFlight: number
+  /** Milliseconds since it last showed that its event loop turns. */
+  silentMs: number
+}
+
+/** Something in flight. */
+export interface Straggler {
+  worker: number
+  /** `GET /orders/:id`, `UPGRADE /chat`, or the name of work that the application began. */
+  what: string
+  ageMs: number
+  /** Whether its client has gone, and only its handler runs on. */
+  clientGone: boolean
+}
+
+/** GET /v1/status, and each line of GET /v1/events. */
+export interface Status {
+  version: string
+  mode: 'live' | 'maintenance'
+  since: string
+  by: string
+  drained: boolean
+  inFlight: number
+  refused: number
+  /** Whether a reboot would find the same mode. */
+  durable: boolean
+  /** Whether leaving waits for the application or the check. */
+  leaving: boolean
+  holders: HolderStatus[]
+  workers: WorkerStatus[]
+  /** The oldest of what is in flight in maintenance; workers that hang cannot be asked. */
+  stragglers: Straggler[]
+}
+
+/** PUT /v1/maintenance: enter, or change what a holder said before. */
+export interface EnterRequest {
+  holder: string
+  reason?: string
+  message?: string
+  /** The end as a time on the clock, or as a duration: one or none of the two. */
+  until?: string
+  forMs?: number
+  then?: Ending
+}
+
+/** DELETE /v1/maintenance: leave. */
+export interface LeaveRequest {
+  /** Whose claim to end; without it all of them. */
+  holder?: string
+  /** Whether to open without the reopening check. */
+  force: boolean
+}
+
+/** The body of an answer with an error status. */
+export interface Refused {
+  error: string
+}
+
+/** The line's wording is for people; the status that it carries is the whole truth at that moment. */
+export interface EventLine {
+  event: string
+  status: Status
+}
+
+const NAME = /^[\w.@:-]{1,100}$/
+const MOST_TEXT = 500
+const MOST_FOR_MS = 366 * 24 * 3600 * 1000
+
+/** @throws Error naming the field, what was wrong with it and what would be right */
+export function parseEnter (body: unknown, now: Date): EnterRequest {
+  const fields = objectWith(body, ['holder', 'reason', 'message', 'until', 'forMs', 'then'])
+  const request: EnterRequest = { holder: parseHolder(fields.holder ?? OPERATOR) }
+  for (const name of ['reason', 'message'] as const) {
+    if (fields[name] !== undefined) request[name] = parseText(name, fields[name])
+  }
+  if (fields.until !== undefined && fields.forMs !== undefined) throw new Error('until and forMs: expected one of them')
+  if (fields.until !== undefined) request.until = parseUntil(fields.until, now)
+  if (fields.forMs !== undefined) request.forMs = parseForMs(fields.forMs)
+  if (fields.then !== undefined) {
+    const then = endings.find(ending => ending === fields.then)
+    if (then === undefined) throw new Error(`then: expected one of ${endings.join(', ')}, got ${JSON.stringify(fields.then)}`)
+    if (then !== 'stay' && request.until === undefined && request.forMs === undefined) {
+      throw new Error(`then: ${then} needs an end time (until or forMs)`)
+    }
+    request.then = then
+  }
+  return request
+}
+
+/** @throws Error as {@link parseEnter} */
+export function parseLeave (query: unknown): LeaveRequest {
+  const fields = objectWith(query, ['holder', 'force'])
+  if (fields.force !== undefined && fields.force !== 'true') throw new Error('force: expected true, or nothing')
+  const force = fields.force === 'true'
+  return fields.holder === undefined ? { force } : { force, holder: parseHolder(fields.holder) }
+}
+
+/** @throws Error where the name is no fit one */
+export function parseHolder (value: unknown): string {
+  if (typeof value !== 'string' || !NAME.test(value)) {
+    throw new Error(`holder: expected a name of up to 100 letters, digits and . @ : - _, got ${JSON.stringify(value)}`)
+  }
+  return value
+}
+
+function objectWith (value: unknown, known: readonly string[]): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('expected a JSON object')
+  for (const name of Object.keys(value)) {
+    if (!known.includes(name)) throw new Error(`${name}: unknown; expected ${known.join(', ')}`)
+  }
+  return value as Record<string, unknown>
+}
+
+function parseText (name: string, value: unknown): string {
+  // Control characters would make one log line two.
+  // eslint-disable-next-line no-control-regex
+  if (typeof value !== 'string' || value === '' || value.length > MOST_TEXT || /[\x00-\x1f\x7f]/.test(value)) {
+    throw new Error(`${name}: expected one line of 1 to ${MOST_TEXT} characters`)
+  }
+  return value
+}
+
+function parseUntil (value: unknown, now: Date): string {
+  const date = typeof value === 'string' ? new Date(value) : undefined
+  if (date === undefined || Number.isNaN(date.getTime())) {
+    throw new Error(`until: expected a time such as 2026-12-01T03:30:00Z, got ${JSON.stringify(value)}`)
+  }
+  if (date <= now) throw new Error(`until: ${date.toISOString()} is over; it is ${now.toISOString()}`)
+  if (date.getTime() - now.getTime() > MOST_FOR_MS) throw new Error('until: expected a time within a year')
+  return date.toISOString()
+}
+
+function parseForMs (value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0 || value > MOST_FOR_MS) {
+    throw new Error('forMs: expected milliseconds, more than zero and at most a year')
+  }
+  return value
+}

@@ -1,0 +1,100 @@
+// install.sh on a clean machine, and what it leaves there when it goes.
+
+import { bootBare, enter, leave, recordFile, untilStatus, visit } from './product.ts'
+import { onEachSuite } from './suites.ts'
+
+const settings = '/etc/myserver/myserver.env'
+
+onEachSuite('install.sh', async (t, suite) => {
+  const machine = await bootBare(t, suite)
+
+  await t.test('without root it says so and does nothing', async t => {
+    const { stderr } = await machine.run('setpriv --reuid nobody /src/install.sh', { expectCode: 1 })
+    t.match(stderr, /root/)
+    t.match(stderr, /sudo/)
+    await machine.run('test -e /opt/myserver', { expectCode: 1 })
+  })
+
+  await t.test('without npm it says so and does nothing', async t => {
+    await machine.run('mv /usr/bin/npm /usr/bin/npm.gone')
+    const { stderr } = await machine.run('/src/install.sh', { expectCode: 1 })
+    await machine.run('mv /usr/bin/npm.gone /usr/bin/npm')
+    t.match(stderr, /npm/)
+    await machine.run('test -e /opt/myserver || test -e /etc/myserver', { expectCode: 1 })
+  })
+
+  await t.test('when npm fails, nothing is left half-done', async t => {
+    const { stderr } = await machine.run('npm_config_registry=http://127.0.0.1:9 npm_config_cache=/tmp/empty npm_config_fetch_retries=0 /src/install.sh', { expectCode: 1 })
+    t.match(stderr, /npm ci failed/)
+    t.match(stderr, /nothing was installed/)
+    await machine.run('test -e /opt/myserver/current || test -e /etc/systemd/system/myserver.service', { expectCode: 1 })
+  })
+
+  await t.test('installs, enables and starts the service, and says what to do next', async t => {
+    const { stdout } = await machine.run('/src/install.sh')
+    t.match(stdout, /curl http:\/\/localhost:17990\//)
+    t.match(stdout, /systemctl kill -s SIGUSR1 myserver/)
+    t.equal((await machine.run('systemctl is-active myserver')).stdout, 'active\n')
+    t.equal((await machine.run('systemctl is-enabled myserver')).stdout, 'enabled\n')
+    t.equal(await machine.status(), 'live')
+    t.equal((await visit(machine)).status, 200)
+  })
+
+  await t.test('the service runs as its own user, on the Node that was installed with it', async t => {
+    const { stdout } = await machine.run('ps -o user= -p $(systemctl show -p MainPID --value myserver)')
+    t.equal(stdout.trim(), 'myserver')
+    const { stdout: exe } = await machine.run('readlink /proc/$(systemctl show -p MainPID --value myserver)/exe')
+    t.match(exe, /^\/opt\/myserver\/releases\/[^/]+\/node_modules\//)
+  })
+
+  await t.test('the command answers', async t => {
+    await machine.run('myserver --check-config')
+    t.match((await machine.run('myserver --version')).stdout, /\d+\.\d+\.\d+/)
+  })
+
+  await t.test('comes up by itself after a reboot', async t => {
+    await machine.reboot()
+    t.equal((await visit(machine)).status, 200)
+  })
+
+  await t.test('run again, it upgrades and keeps an edited configuration', async t => {
+    await machine.run(`echo '# mine' >>${settings}`)
+    const before = (await machine.run('readlink /opt/myserver/current')).stdout
+    await machine.run('/src/install.sh')
+    t.not((await machine.run('readlink /opt/myserver/current')).stdout, before)
+    t.match((await machine.run(`cat ${settings}`)).stdout, /# mine\n$/)
+    t.equal((await visit(machine)).status, 200)
+  })
+
+  await t.test('--uninstall keeps state and configuration', async t => {
+    await enter(machine)
+    const record = (await machine.run(`cat ${recordFile}`)).stdout
+    await machine.run('/src/install.sh --uninstall')
+    await machine.run('test -e /opt/myserver || test -e /usr/local/bin/myserver || systemctl cat myserver 2>/dev/null', { expectCode: 1 })
+    await machine.run('curl --silent http://localhost:17990/', { expectCode: 7 })
+    t.equal((await machine.run(`cat ${recordFile}`)).stdout, record)
+    t.match((await machine.run(`cat ${settings}`)).stdout, /# mine\n$/)
+  })
+
+  await t.test('installed over kept state, it is in the mode that it was in', async t => {
+    await machine.run('/src/install.sh')
+    t.equal((await visit(machine)).status, 503)
+    await untilStatus(machine, /^maintenance/)
+    await leave(machine)
+  })
+
+  await t.test('--purge removes everything', async t => {
+    await machine.run('/src/install.sh --purge')
+    const { stdout } = await machine.run(
+      'find / -xdev -name "*myserver*" -not -path "/proc/*" -not -path "/src*" -not -path "/root/.npm/*" -not -path "/var/log/*"')
+    t.equal(stdout, '')
+    await machine.run('getent passwd myserver || getent group myserver', { expectCode: 2 })
+  })
+
+  await t.test('with DESTDIR it only puts files there, and says so', async t => {
+    const { stdout } = await machine.run('DESTDIR=/tmp/image /src/install.sh')
+    t.match(stdout, /nothing was started/)
+    await machine.run('test -e /tmp/image/etc/systemd/system/myserver.service && test -L /tmp/image/opt/myserver/current')
+    await machine.run('test -e /opt/myserver || systemctl cat myserver 2>/dev/null', { expectCode: 1 })
+  })
+})
