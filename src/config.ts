@@ -1,10 +1,11 @@
 // The environment, turned into a frozen, typed configuration. All problems are found before any is reported.
 
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { homedir, availableParallelism } from 'node:os'
+import { homedir, availableParallelism, tmpdir, userInfo } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import ms from 'ms'
+import { parseCheckTarget, type CheckTarget } from './control/reopening-check.ts'
 import { ServiceError, messageOf } from './errors.ts'
 import { readPage } from './maintenance/page.ts'
 
@@ -12,6 +13,8 @@ import { readPage } from './maintenance/page.ts'
 export type Address = { host: string, port: number, hostIsDefault: boolean } | { path: string }
 
 export interface Config {
+  /** The version in package.json. */
+  version: string
   address: Address
   workers: number
   /** The path of a Fastify plugin module; undefined: the static site. */
@@ -23,8 +26,12 @@ export interface Config {
   workerStuckTimeoutMs: number
   maintenancePage: string
   retryAfterSeconds: number
+  /** Asked before the site opens again. */
+  check: CheckTarget | undefined
+  metricsAddress: { host: string, port: number } | undefined
   stateDirectory: string
   cacheDirectory: string
+  controlSocket: string
 }
 
 interface Setting {
@@ -48,8 +55,11 @@ export const settings = [
   { name: 'WORKER_STUCK_TIMEOUT', default: '30s', help: 'a worker that has not answered for so long is replaced' },
   { name: 'MAINTENANCE_PAGE', default: 'public/maintenance.html', help: 'the HTML page that refused requests get' },
   { name: 'MAINTENANCE_RETRY_AFTER', default: '120s', help: 'the Retry-After header of refused requests' },
+  { name: 'MAINTENANCE_CHECK', help: 'asked before leaving: an http(s) URL, tcp://host:port or the path of a Unix socket' },
+  { name: 'METRICS_LISTEN', help: 'host:port on which Prometheus metrics are served to whoever asks, besides the control socket' },
   { name: 'STATE_DIRECTORY', help: 'folder of the record; set by systemd, else below $XDG_STATE_HOME' },
-  { name: 'CACHE_DIRECTORY', help: 'folder of the compile cache; set by systemd, else below $XDG_CACHE_HOME' }
+  { name: 'CACHE_DIRECTORY', help: 'folder of the compile cache; set by systemd, else below $XDG_CACHE_HOME' },
+  { name: 'RUNTIME_DIRECTORY', help: 'folder of the control socket; set by systemd, else below $XDG_RUNTIME_DIR or in the temporary folder' }
 ] as const satisfies readonly Setting[]
 
 type Name = typeof settings[number]['name']
@@ -81,6 +91,7 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
   }
 
   const config: Config = {
+    version: version(),
     address: readAddress(),
     workers: read('WORKERS', parseWorkers, 1),
     app: read<string | undefined>('APP', value => readable(value, 'file'), undefined),
@@ -91,8 +102,11 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
     workerStuckTimeoutMs: read('WORKER_STUCK_TIMEOUT', value => atLeast(parseDuration(value), ms('5s')), ms('30s')),
     maintenancePage: read('MAINTENANCE_PAGE', parsePage, join(root, 'public/maintenance.html')),
     retryAfterSeconds: Math.ceil(read('MAINTENANCE_RETRY_AFTER', parseDuration, ms('120s')) / 1000),
+    check: read<CheckTarget | undefined>('MAINTENANCE_CHECK', parseCheckTarget, undefined),
+    metricsAddress: read<Config['metricsAddress']>('METRICS_LISTEN', parseHostAndPort, undefined),
     stateDirectory: read('STATE_DIRECTORY', parseDirectory, userDirectory('XDG_STATE_HOME', '.local/state')),
-    cacheDirectory: read('CACHE_DIRECTORY', parseDirectory, userDirectory('XDG_CACHE_HOME', '.cache'))
+    cacheDirectory: read('CACHE_DIRECTORY', parseDirectory, userDirectory('XDG_CACHE_HOME', '.cache')),
+    controlSocket: read('RUNTIME_DIRECTORY', value => parseSocketPath(controlSocketPath(parseDirectory(value))), controlSocketPath(userRuntimeDirectory(env)))
   }
   if (problems.length > 0) throw new ServiceError('ERR_CONFIG', problems.join('\n'))
   return Object.freeze(config)
@@ -117,6 +131,21 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
   }
 }
 
+/** The version in package.json. */
+export function version (): string {
+  return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+/** The control socket in a runtime directory. */
+export function controlSocketPath (directory: string): string {
+  return join(directory, 'control.sock')
+}
+
+/** The runtime directory of a service that a user started by hand. */
+export function userRuntimeDirectory (env: NodeJS.ProcessEnv): string {
+  return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'myserver') : join(tmpdir(), `myserver-${userInfo().uid}`)
+}
+
 function parseHost (value: string): string {
   if (value === 'localhost') return '127.0.0.1'
   if (isIP(value) === 0) throw new Error('expected an IPv4 or IPv6 address, such as :: or 127.0.0.1')
@@ -127,6 +156,15 @@ function parsePort (value: string): number {
   const port = Number(value)
   if (!/^\d+$/.test(value) || port > 65535) throw new Error('expected a number from 0 to 65535')
   return port
+}
+
+function parseHostAndPort (value: string): { host: string, port: number } {
+  const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(value) ?? []
+  try {
+    return { host: parseHost(host.replace(/^\[(.*)\]$/, '$1')), port: parsePort(port) }
+  } catch {
+    throw new Error('expected an address and a port, such as 127.0.0.1:9464 or [::1]:9464')
+  }
 }
 
 function parseSocketPath (value: string): string {

@@ -1,7 +1,6 @@
 // The command line of the service itself. It is configured by the environment; these options only tell.
 
-import { readFileSync } from 'node:fs'
-import { readConfig, settings } from './config.ts'
+import { readConfig, settings, version } from './config.ts'
 import { messageOf } from './errors.ts'
 
 export interface Answer {
@@ -24,12 +23,6 @@ export function answerOptions (args: readonly string[], env: NodeJS.ProcessEnv):
     case '--check-config': return checkConfig(env)
     default: return usageError(`unknown option ${option}`)
   }
-}
-
-/** The version in package.json. */
-function version (): string {
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-  return manifest.version
 }
 
 function checkConfig (env: NodeJS.ProcessEnv): Answer {

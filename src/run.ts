@@ -50,6 +50,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     log,
     systemd,
     signals,
+    umask: mask => target.umask(mask),
     giveUp (error) {
       log.logger.fatal({ event: 'failed', err: error }, 'giving up')
       running.failure = error

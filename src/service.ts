@@ -2,15 +2,18 @@
 
 import { closeSync, openSync } from 'node:fs'
 import type { Config } from './config.ts'
+import { openControl, type Control } from './control/control.ts'
+import { announce } from './control/holders.ts'
+import { openListener, type Listener } from './control/listener.ts'
 import { Operator } from './control/operator.ts'
-import { openListener } from './control/listener.ts'
-import { DurableRecord } from './control/record.ts'
-import { Refusals } from './control/refusals.ts'
+import { DurableRecord, inDoubt, type RecordState } from './control/record.ts'
 import { logEvent, statusText, type ServiceEvent } from './control/reporting.ts'
+import { runCheck } from './control/reopening-check.ts'
 import type { Intent, Signals } from './control/signals.ts'
+import { Tally } from './control/tally.ts'
 import { WorkerPool } from './control/worker-pool.ts'
 import type { ServiceError } from './errors.ts'
-import type { Log } from './log.ts'
+import type { Log, Logger } from './log.ts'
 import { readPage } from './maintenance/page.ts'
 import { allocateSwitch, Switch } from './maintenance/switch.ts'
 import { duplicate } from './platform/libc.ts'
@@ -23,6 +26,8 @@ export interface ServiceOptions {
   log: Log
   systemd: Systemd
   signals: Signals
+  /** Sets the process's umask. @returns the one before */
+  umask (mask: number): number
   /** Live, and there is nothing to serve: the process should end. */
   giveUp (error: ServiceError): void
 }
@@ -45,46 +50,35 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   const { config, env, pid, log: { logger }, systemd, signals } = options
   const inherited = inheritedFds(env, pid)
   const record = new DurableRecord(config.stateDirectory, systemd.managed)
-  const theSwitch = new Switch(allocateSwitch(config.workers + 1))
-  const refusals = new Refusals(theSwitch)
-  const readNotice = () => ({ page: readPage(config.maintenancePage), retryAfterSeconds: config.retryAfterSeconds })
-  let shownStatus = ''
-
-  const reading = record.read()
-  if (reading.doubt !== undefined) {
-    logger.error({ event: 'record-unreadable', err: reading.doubt },
-      'the record cannot be trusted: starting in maintenance; send SIGUSR2 to leave')
-  }
-  const { state } = reading
-  if (state.mode === 'live' && inherited.has(WITNESS)) {
-    logger.error({ event: 'record-unreadable', since: state.since },
-      'the record says live, but maintenance was on: starting in maintenance; send SIGUSR2 to leave')
-    Object.assign(state, { mode: 'maintenance', since: new Date(), by: 'doubt about the record' })
-  }
-
-  const listener = await openListener(config.address, inherited.get(LISTEN))
-  if (!listener.inherited) {
-    if (inherited.has(LISTEN)) systemd.unstore(LISTEN)
-    systemd.store(LISTEN, listener.fd)
-  }
+  const state = readState(record, inherited.has(WITNESS), logger)
+  const listener = await openStoredListener(config, inherited.get(LISTEN), systemd)
   if (listener.remark !== undefined) logger.warn({ event: 'listening' }, listener.remark)
+
+  const theSwitch = new Switch(allocateSwitch(config.workers + 1))
+  const admitted = new Tally(theSwitch.workers, worker => theSwitch.admitted(worker))
+  const refused = new Tally(theSwitch.workers, worker => theSwitch.refused(worker))
+  let refusedBefore = 0
+  let refusedSummed = 0
+  let page = readPage(config.maintenancePage)
+  let shownStatus = ''
+  const outside: { control?: Control } = {}
 
   const pool = new WorkerPool({
     switch: theSwitch,
     size: config.workers,
     duplicateListener: () => duplicate(listener.fd),
-    notice: readNotice(),
+    notice: { page, retryAfterSeconds: config.retryAfterSeconds },
     config: { app: config.app, publicDir: config.publicDir, logLevel: config.logLevel, trustProxy: config.trustProxy },
     stuckTimeoutMs: config.workerStuckTimeoutMs,
     report,
     giveUp: options.giveUp
   })
+  const { check } = config
   const operator = new Operator({
     switch: {
       get mode () { return theSwitch.mode },
       set mode (mode) {
         theSwitch.mode = mode
-        if (mode !== 'live') refusals.restart()
         pool.modeChanged()
       },
       inFlight: mode => theSwitch.inFlight(mode)
@@ -92,6 +86,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     record,
     witness: storedWitness(systemd, inherited.has(WITNESS)),
     application: pool,
+    check: check && (() => runCheck(check)),
     clock: { now: () => new Date(), monotonicMs: () => performance.now() },
     after (delayMs, callback) {
       const timer = setTimeout(callback, delayMs)
@@ -101,17 +96,25 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   }, state)
   signals.deliver(take)
   operator.resume()
+  tellNotice()
 
-  const status = setInterval(showStatus, STATUS_MS)
-  const summary = setInterval(sumUp, SUMMARY_MS)
+  const timers = [setInterval(showStatus, STATUS_MS), setInterval(sumUp, SUMMARY_MS)]
   await pool.start()
-  const watchdog = systemd.watchdogPingMs === undefined
-    ? undefined
-    : setInterval(() => { if (pool.isHealthy()) systemd.notify({ WATCHDOG: 1 }) }, systemd.watchdogPingMs)
+  if (systemd.watchdogPingMs !== undefined) {
+    timers.push(setInterval(() => { if (pool.isHealthy()) systemd.notify({ WATCHDOG: 1 }) }, systemd.watchdogPingMs))
+  }
+  // Before READY: whoever was told that the service runs may ask it. Without it signals still work.
+  try {
+    const { umask } = options
+    outside.control = await openControl({ config, operator, switch: theSwitch, pool, admitted, refused, refusedSinceEntering, logger, umask })
+  } catch (error) {
+    logger.error({ event: 'control-failed', err: error }, 'myserverctl will not work; signals do')
+  }
   systemd.notify({ READY: 1 })
   showStatus()
-  logger.info({ event: 'serving', url: listener.url, port: listener.port, mode: theSwitch.mode, inherited: listener.inherited },
-    'requests are served')
+  logger.info({
+    event: 'serving', url: listener.url, port: listener.port, mode: theSwitch.mode, inherited: listener.inherited
+  }, 'requests are served')
 
   return {
     async close () {
@@ -119,8 +122,9 @@ export async function startService (options: ServiceOptions): Promise<Service> {
       systemd.notify({ STOPPING: 1, EXTEND_TIMEOUT_USEC: (graceMs + STOP_MARGIN_MS) * 1000 })
       logger.info({ event: 'stopping', mode: theSwitch.mode, inFlight: theSwitch.inFlight('live') }, 'stopping')
       operator.stop()
-      for (const timer of [status, summary, watchdog]) clearInterval(timer)
+      for (const timer of timers) clearInterval(timer)
       await pool.close(graceMs)
+      await outside.control?.close()
       sumUp()
       logger.info({ event: 'stopped', mode: theSwitch.mode }, 'stopped')
     }
@@ -129,10 +133,10 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   function take (intent: Intent, signal: NodeJS.Signals): void {
     switch (intent) {
       case 'enter':
-        operator.enter(signal)
+        operator.enter({ by: signal })
         break
       case 'leave':
-        operator.leave(signal)
+        operator.leave({ by: signal })
         break
       case 'leave-in-doubt':
         logger.warn({ event: 'leave-refused', by: signal },
@@ -145,29 +149,71 @@ export async function startService (options: ServiceOptions): Promise<Service> {
 
   function reload (): void {
     try {
-      pool.setNotice(readNotice())
+      page = readPage(config.maintenancePage)
+      tellNotice()
       logger.info({ event: 'page-reloaded', page: config.maintenancePage }, 'the page was read again')
     } catch (error) {
-      logger.error({ event: 'page-kept', err: error }, 'the page cannot be used: the old one stays')
+      logger.error({ event: 'page-kept', page: config.maintenancePage, err: error }, 'the page cannot be used: the old one stays')
     }
   }
 
+  function tellNotice (): void {
+    const { message, endsAt } = announce(operator.status.holders, new Date())
+    pool.setNotice({
+      page,
+      retryAfterSeconds: config.retryAfterSeconds,
+      ...message !== undefined && { message },
+      ...endsAt !== undefined && { endsAtMs: endsAt.getTime() }
+    })
+  }
+
   function report (event: ServiceEvent): void {
-    logEvent(logger, event, event.event === 'maintenance-left' ? { refused: refusals.total } : {})
-    if (event.event === 'maintenance-left') refusals.takeNew()
+    if (event.event === 'maintenance-entered') refusedBefore = refused.total
+    logEvent(logger, event, event.event === 'maintenance-left' ? { refused: refusedSinceEntering() } : {})
+    if (event.event === 'maintenance-drained') outside.control?.drained(event.tookMs)
+    // An application that was started while nothing is in flight has opened what had been put away.
+    if (event.event === 'worker-serving' && operator.status.drained) pool.drained()
+    if (event.event.startsWith('maintenance-') || event.event === 'clock-set') tellNotice()
     showStatus()
+    outside.control?.publish(event.event)
+  }
+
+  function refusedSinceEntering (): number {
+    return refused.total - refusedBefore
   }
 
   function showStatus (): void {
-    const text = statusText(operator.status, refusals.total)
+    const text = statusText(operator.status, refusedSinceEntering(), new Date())
     if (text !== shownStatus) systemd.notify({ STATUS: text })
     shownStatus = text
   }
 
   function sumUp (): void {
-    const refused = refusals.takeNew()
-    if (refused > 0) logger.info({ event: 'requests-refused', refused, inAll: refusals.total }, 'requests refused')
+    const count = refused.total - refusedSummed
+    refusedSummed += count
+    if (count > 0) logger.info({ event: 'requests-refused', refused: count, inAll: refusedSinceEntering() }, 'requests refused')
   }
+}
+
+function readState (record: DurableRecord, hasWitness: boolean, logger: Logger): RecordState {
+  const { state, doubt } = record.read()
+  if (doubt !== undefined) {
+    logger.error({ event: 'record-unreadable', err: doubt },
+      'the record cannot be trusted: starting in maintenance; send SIGUSR2 to leave')
+  }
+  if (state.mode === 'maintenance' || !hasWitness) return state
+  logger.error({ event: 'record-unreadable', since: state.since },
+    'the record says live, but maintenance was on: starting in maintenance; send SIGUSR2 to leave')
+  return inDoubt(new Date())
+}
+
+async function openStoredListener (config: Config, inheritedFd: number | undefined, systemd: Systemd): Promise<Listener> {
+  const listener = await openListener(config.address, inheritedFd)
+  if (!listener.inherited) {
+    if (inheritedFd !== undefined) systemd.unstore(LISTEN)
+    systemd.store(LISTEN, listener.fd)
+  }
+  return listener
 }
 
 // An open descriptor in systemd's store is there after a crash and a restart even if the disk is full or lost. What

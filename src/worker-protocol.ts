@@ -20,6 +20,8 @@ export type ToWorker =
   /** Accept connections on a descriptor, which is the worker's own from now on. */
   | { type: 'listen', fd: number }
   | { type: 'notice', notice: Notice }
+  /** Wants an answer with the same id. */
+  | { type: 'ask', id: number, question: Question }
   /** Stop accepting, finish what is running within the grace, cut off the rest, end the thread. */
   | { type: 'close', graceMs: number }
 
@@ -27,6 +29,19 @@ export type FromWorker =
   /** Loaded, and waiting for the descriptor. */
   | { type: 'ready' }
   | { type: 'serving' }
+  | { type: 'answer', id: number, answer: Answers[Question] }
+
+/** What a worker can be asked, and what it answers. */
+export interface Answers {
+  /** Runs the application's hooks for when nothing is in flight. Their errors. */
+  drained: string[]
+  /** What is in flight, the oldest first. */
+  list: Array<{ what: string, ageMs: number, clientGone: boolean }>
+  /** Closes the connections of what is in flight. How many. */
+  cut: number
+}
+
+export type Question = keyof Answers
 
 /** How often a worker shows that its event loop turns. */
 export const BEAT_MS = 500

@@ -2,7 +2,6 @@
 
 import { readFileSync, statSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { paths, type EventLine } from '../control/protocol.ts'
 import { messageOf } from '../errors.ts'
@@ -43,7 +42,7 @@ export function connectTo (socketPath: string): Client {
       while (true) {
         try {
           const response = await send(socketPath, 'GET', paths.events, undefined, signal)
-          for await (const line of createInterface({ input: response })) {
+          for await (const line of linesOf(response)) {
             heard = true
             lostAtMs = undefined
             yield parse(socketPath, line) as EventLine
@@ -58,6 +57,16 @@ export function connectTo (socketPath: string): Client {
         await sleep(RECONNECT_POLL_MS)
       }
     }
+  }
+}
+
+// Leaving the loop early destroys the response, and with it the connection.
+async function * linesOf (response: IncomingMessage): AsyncGenerator<string> {
+  let rest = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n')
+    rest = lines.pop() ?? ''
+    yield * lines
   }
 }
 

@@ -67,4 +67,3 @@ export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Clie
     }
   }
 }
-

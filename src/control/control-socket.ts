@@ -36,7 +36,7 @@ const OTHERS_MAY_NOTHING = 0o117
  * @throws ServiceError ERR_LISTEN
  */
 export async function openControlSocket (path: string, ports: ControlPorts, umask: (mask: number) => number): Promise<ControlSocket> {
-  const app = Fastify({ loggerInstance: ports.logger, bodyLimit: 16 * 1024, forceCloseConnections: true })
+  const app = Fastify({ loggerInstance: ports.logger, bodyLimit: 16 * 1024 })
 
   app.setErrorHandler((error, _request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500
@@ -99,7 +99,16 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
       umask(before)
     }
   })
-  return { path, close: () => app.close() }
+  return {
+    path,
+    async close () {
+      // Fastify closes only what its own listen() has opened.
+      const closed = new Promise(resolve => app.server.close(resolve))
+      app.server.closeAllConnections()
+      await closed
+      await app.close()
+    }
+  }
 
   function callerOf (request: FastifyRequest): string {
     return ports.caller(descriptorOf(request.raw.socket))

@@ -40,7 +40,7 @@ export function announce (holders: readonly Holder[], now: Date): Announcement {
   }
 }
 
-export function isOverdue ({ end }: Holder, now: Date): boolean {
+export function isOverdue ({ end }: { end?: End | undefined }, now: Date): boolean {
   return end !== undefined && end.at <= now
 }
 

@@ -1,8 +1,10 @@
 // The operator: the one state machine through which everything enters and leaves maintenance. It is pure: what it
-// acts on, the clock and the timers are passed in, so signals, a socket or a test drive the same code.
+// acts on, the clock and the timers are passed in, so signals, the control socket or a test drive the same code.
 
 import type { Mode } from '../maintenance/switch.ts'
 import { messageOf } from '../errors.ts'
+import { isOverdue, moveDurations, type End, type Holder } from './holders.ts'
+import { OPERATOR } from './protocol.ts'
 import type { RecordState } from './record.ts'
 
 export interface OperatorPorts {
@@ -18,7 +20,11 @@ export interface OperatorPorts {
     isServing (): boolean
     /** Resolves when every worker serves the application; rejects when aborted. */
     whenServing (signal: AbortSignal): Promise<void>
+    /** Lets the application put away what it holds of the database. @returns what failed */
+    drained (): Promise<readonly string[]>
   }
+  /** @returns what the reopening check saw where it did not pass; undefined port: none is configured */
+  check: (() => Promise<string | undefined>) | undefined
   clock: { now (): Date, monotonicMs (): number }
   /** Calls back once. @returns cancels it */
   after (delayMs: number, callback: () => void): () => void
@@ -26,29 +32,61 @@ export interface OperatorPorts {
 }
 
 export type OperatorEvent =
-  | { event: 'maintenance-entered', mode: Mode, by: string, inFlight: number, durable: boolean }
-  | { event: 'maintenance-unchanged', mode: Mode, by: string }
+  | { event: 'maintenance-entered', holder: string, by: string, reason?: string, until?: Date, inFlight: number, durable: boolean }
+  | { event: 'maintenance-joined' | 'maintenance-updated', holder: string, by: string, reason?: string, until?: Date }
+  | { event: 'maintenance-unchanged', mode: RecordState['mode'], by: string }
+  | { event: 'maintenance-released', holder: string, by: string, remaining: string }
   | { event: 'maintenance-drained', tookMs: number }
-  | { event: 'maintenance-left', by: string, lastedMs: number }
-  | { event: 'leave-waiting', by: string }
-  | { event: 'leave-cancelled', by: string }
+  | { event: 'maintenance-overdue', holder: string, until: Date }
+  | { event: 'maintenance-left', by: string, lastedMs: number, forced: boolean }
+  | { event: 'leave-waiting' | 'leave-cancelled', by: string }
   | { event: 'leave-refused', by: string, reason: string }
+  | { event: 'drained-hook-failed', reason: string }
   | { event: 'record-unwritable', reason: string }
   | { event: 'record-written' }
+  | { event: 'clock-set', movedMs: number }
+
+/** Who enters, and what it says about it; what is left out stays as it was. */
+export interface Entering {
+  holder?: string
+  by: string
+  reason?: string
+  message?: string
+  end?: End
+}
+
+export interface Leaving {
+  /** Whose claim ends; without it everybody's. */
+  holder?: string
+  by: string
+  /** Whether to open without the reopening check. */
+  force?: boolean
+}
 
 export interface OperatorStatus extends RecordState {
   drained: boolean
   inFlight: number
   /** Whether a restart of the machine would find the same mode. */
   durable: boolean
-  /** Whether leaving waits for the application. */
+  /** Whether leaving waits for the application or the check. */
   leaving: boolean
+}
+
+interface PendingLeave {
+  names: readonly string[]
+  abort: AbortController
+  outcome: Promise<string | undefined>
 }
 
 // How often the counts are read while something is in flight. A poll and not a notification: nothing that a stuck
 // or dead worker leaves undone can make it miss the end.
 const DRAIN_POLL_MS = 10
 const RECORD_RETRY_MS = 10_000
+const DEADLINE_POLL_MS = 1_000
+const CHECK_AGAIN_MS = 30_000
+const COMPLAIN_AGAIN_MS = 300_000
+// The clock is slewed by less than this between two looks at it (adjtimex(2)); more means that it was set.
+const CLOCK_STEP_MS = 2_000
 
 export class Operator {
   readonly #ports: OperatorPorts
@@ -56,24 +94,31 @@ export class Operator {
   #durable = true
   #drained = false
   #enteredAtMs: number
-  #leaving: AbortController | undefined
+  #leaving: PendingLeave | undefined
   #stopped = false
   #cancelDrainPoll = (): void => {}
   #cancelRetry = (): void => {}
+  #cancelDeadlinePoll = (): void => {}
+  /** When to act on a holder's end again, on the monotonic clock. */
+  #actAgainMs = new Map<string, number>()
+  /** The wall clock less the monotonic one: constant until the clock is set. */
+  #clockOffsetMs: number
 
   /** Takes over in a state that the record has told; {@link resume} goes on from there. */
   constructor (ports: OperatorPorts, state: RecordState) {
     this.#ports = ports
     this.#state = state
     this.#enteredAtMs = ports.clock.monotonicMs()
+    this.#clockOffsetMs = this.#readClockOffset()
     ports.switch.mode = state.mode
   }
 
-  /** Makes the state that was started in durable and begins to watch what is in flight. */
+  /** Makes the state that was started in durable, and begins to watch what is in flight and the ends. */
   resume (): void {
-    if (this.#state.mode !== 'live') this.#ports.witness.set()
+    if (!this.#isLive) this.#ports.witness.set()
     this.#saveOrRetry()
     this.#watchDrain()
+    this.#watchEnds()
   }
 
   get status (): OperatorStatus {
@@ -87,89 +132,148 @@ export class Operator {
   }
 
   /**
-   * Enters maintenance, or read-only; doing so again changes nothing. It cannot fail: where the record cannot be
-   * written the mode is entered all the same, reported as not durable, and the record is tried again.
+   * Enters maintenance in a holder's name; where it holds it already, changes what is given. It cannot fail: where the
+   * record cannot be written maintenance is entered all the same, reported as not durable, and tried again.
    */
-  enter (by: string, mode: Exclude<Mode, 'live'> = 'maintenance'): void {
-    this.#cancelLeave(by)
-    if (this.#state.mode === mode) {
-      if (!this.#durable) this.#saveOrRetry()
-      this.#ports.report({ event: 'maintenance-unchanged', mode, by })
-      return
+  enter ({ holder: name = OPERATOR, by, ...said }: Entering): void {
+    const { clock, report } = this.#ports
+    const known = this.#state.holders.find(holder => holder.name === name)
+    const told = { holder: name, by, ...said.reason !== undefined && { reason: said.reason }, ...said.end !== undefined && { until: said.end.at } }
+
+    if (known === undefined) this.#state.holders.push({ name, by, since: clock.now(), ...said })
+    else Object.assign(known, said)
+    if (said.end !== undefined) this.#actAgainMs.delete(name)
+    this.#yieldTo(name, by)
+
+    if (!this.#isLive) {
+      const hasChanged = known === undefined || Object.keys(said).length > 0
+      if (hasChanged || !this.#durable) this.#saveOrRetry()
+      if (!hasChanged) report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      else report({ event: known === undefined ? 'maintenance-joined' : 'maintenance-updated', ...told })
+    } else {
+      this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
+      this.#enteredAtMs = clock.monotonicMs()
+      this.#drained = false
+      this.#ports.witness.set()
+      this.#saveOrRetry()
+      this.#ports.switch.mode = 'maintenance'
+      const inFlight = this.#ports.switch.inFlight('maintenance')
+      report({ event: 'maintenance-entered', ...told, inFlight, durable: this.#durable })
+      this.#watchDrain()
     }
-    this.#state = { mode, since: this.#ports.clock.now(), by }
-    this.#enteredAtMs = this.#ports.clock.monotonicMs()
-    this.#drained = false
-    this.#ports.witness.set()
-    this.#saveOrRetry()
-    this.#ports.switch.mode = mode
-    const inFlight = this.#ports.switch.inFlight(mode)
-    this.#ports.report({ event: 'maintenance-entered', mode, by, inFlight, durable: this.#durable })
-    this.#watchDrain()
+    this.#watchEnds()
   }
 
   /**
-   * Leaves maintenance as soon as the application serves; doing so again changes nothing.
-   * @returns when it has left, or has reported why not
+   * Ends a holder's claim, or all of them. When none is left, leaves: as soon as the application serves and the
+   * reopening check, if there is one, passes.
+   * @returns undefined when it is done, or why it is not
    */
-  async leave (by: string): Promise<void> {
-    const { application, report } = this.#ports
-    if (this.#state.mode === 'live' || this.#leaving !== undefined) {
-      report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
-      return
+  async leave (leaving: Leaving): Promise<string | undefined> {
+    const { by, holder } = leaving
+    const names = this.#state.holders.map(({ name }) => name).filter(name => holder === undefined || name === holder)
+    if (this.#isLive || names.length === 0) {
+      this.#ports.report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      return undefined
     }
-    if (this.#stopped) {
-      report({ event: 'leave-refused', by, reason: 'the service is stopping' })
-      return
+    if (names.length < this.#state.holders.length) return this.#release(names, by)
+    if (this.#leaving !== undefined && leaving.force !== true) {
+      this.#ports.report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      return await this.#leaving.outcome
     }
-    if (!application.isServing()) {
-      const leaving = this.#leaving = new AbortController()
-      report({ event: 'leave-waiting', by })
-      try {
-        await application.whenServing(leaving.signal)
-      } catch {
-        return // Whoever aborted it has reported why.
-      }
-      // Entering again may have come between the application's answer and this line.
-      if (leaving.signal.aborted) return
-      this.#leaving = undefined
-    }
-    this.#open(by)
+    this.#leaving?.abort.abort()
+    const abort = new AbortController()
+    const outcome = this.#open(leaving, abort.signal).finally(() => {
+      if (this.#leaving?.abort === abort) this.#leaving = undefined
+    })
+    // What is done without waiting is not pending any more; what waits can be cancelled from here on.
+    if (!this.#isLive && !this.#stopped) this.#leaving = { names, abort, outcome }
+    return await outcome
   }
 
   /** Stops watching and leaving. Entering still works, for as long as the process lives. */
   stop (): void {
     this.#stopped = true
-    this.#cancelLeave('stopping')
+    if (this.#leaving !== undefined) this.#cancelLeave('stopping')
     this.#cancelDrainPoll()
     this.#cancelRetry()
+    this.#cancelDeadlinePoll()
   }
 
-  #open (by: string): void {
+  async #open (leaving: Leaving, signal: AbortSignal): Promise<string | undefined> {
+    const { application, check, report } = this.#ports
+    const { by, force = false } = leaving
+    const cancelled = 'maintenance was asked for again meanwhile'
+    if (this.#stopped) return this.#refuse(by, 'the service is stopping')
+    if (!application.isServing()) {
+      report({ event: 'leave-waiting', by })
+      try {
+        await application.whenServing(signal)
+      } catch {
+        return cancelled
+      }
+    }
+    if (check !== undefined && !force) {
+      const saw = await check()
+      if (!signal.aborted && saw !== undefined) return this.#refuse(by, `the reopening check failed: ${saw}`)
+    }
+    // Entering again may have come between an answer above and this line.
+    return signal.aborted ? cancelled : this.#setLive(by, force)
+  }
+
+  #setLive (by: string, forced: boolean): string | undefined {
     const { clock, record, report, witness } = this.#ports
     const closed = this.#state
-    const open: RecordState = { mode: 'live', since: clock.now(), by }
+    const open: RecordState = { mode: 'live', since: clock.now(), by, holders: [] }
     try {
       record.write(open)
     } catch (error) {
       // The write may have failed half-way, after the new record was in place: a restart must not find it.
       this.#saveOrRetry()
-      report({ event: 'leave-refused', by, reason: `${messageOf(error)}; a restart would be in maintenance again` })
-      return
+      return this.#refuse(by, `${messageOf(error)}; a restart would be in maintenance again`)
     }
     witness.clear()
     this.#cancelDrainPoll()
     this.#cancelRetry()
+    this.#cancelDeadlinePoll()
     this.#durable = true
     this.#drained = false
+    this.#actAgainMs.clear()
+    this.#leaving = undefined
     this.#state = open
     this.#ports.switch.mode = 'live'
-    report({ event: 'maintenance-left', by, lastedMs: clock.now().getTime() - closed.since.getTime() })
+    report({ event: 'maintenance-left', by, lastedMs: clock.now().getTime() - closed.since.getTime(), forced })
+    return undefined
+  }
+
+  /** Ends some claims while others remain. */
+  #release (names: readonly string[], by: string): string | undefined {
+    const before = this.#state
+    this.#state = { ...before, holders: before.holders.filter(({ name }) => !names.includes(name)) }
+    this.#saveOrRetry()
+    const remaining = this.#state.holders.map(({ name }) => name).join(', ')
+    for (const name of names) {
+      this.#actAgainMs.delete(name)
+      this.#ports.report({ event: 'maintenance-released', holder: name, by, remaining })
+    }
+    return undefined
+  }
+
+  #refuse (by: string, reason: string): string {
+    this.#ports.report({ event: 'leave-refused', by, reason })
+    return reason
+  }
+
+  /** Entering cancels a leave that waits. Claims that it was to end and that are not this holder's are ended now. */
+  #yieldTo (name: string, by: string): void {
+    if (this.#leaving === undefined) return
+    const others = this.#leaving.names.filter(leaving => leaving !== name)
+    this.#cancelLeave(by)
+    if (others.length > 0) this.#release(others, by)
   }
 
   #cancelLeave (by: string): void {
-    if (this.#leaving === undefined) return
-    this.#leaving.abort()
+    this.#leaving?.abort.abort()
     this.#leaving = undefined
     this.#ports.report({ event: 'leave-cancelled', by })
   }
@@ -188,16 +292,63 @@ export class Operator {
     }
   }
 
+  get #isLive (): boolean {
+    return this.#state.mode === 'live'
+  }
+
   #watchDrain (): void {
     this.#cancelDrainPoll()
-    if (this.#state.mode === 'live' || this.#drained || this.#stopped) return
+    if (this.#isLive || this.#drained || this.#stopped) return
     if (this.#ports.switch.inFlight(this.#state.mode) > 0) {
       this.#cancelDrainPoll = this.#ports.after(DRAIN_POLL_MS, () => this.#watchDrain())
       return
     }
+    this.#runHooks()
+  }
+
+  async #runHooks (): Promise<void> {
+    const entered = this.#enteredAtMs
+    const failures = await this.#ports.application.drained()
+    // Maintenance may have been left, and entered again, meanwhile.
+    if (this.#isLive || this.#drained || this.#enteredAtMs !== entered) return
+    for (const reason of failures) this.#ports.report({ event: 'drained-hook-failed', reason })
     this.#drained = true
-    this.#ports.report({
-      event: 'maintenance-drained', tookMs: Math.round(this.#ports.clock.monotonicMs() - this.#enteredAtMs)
-    })
+    this.#ports.report({ event: 'maintenance-drained', tookMs: Math.round(this.#ports.clock.monotonicMs() - entered) })
+  }
+
+  #watchEnds (): void {
+    this.#cancelDeadlinePoll()
+    if (this.#stopped || !this.#state.holders.some(({ end }) => end !== undefined)) {
+      this.#clockOffsetMs = this.#readClockOffset()
+      return
+    }
+    this.#followClock()
+    const { clock } = this.#ports
+    for (const holder of [...this.#state.holders]) {
+      const isDue = isOverdue(holder, clock.now()) && clock.monotonicMs() >= (this.#actAgainMs.get(holder.name) ?? -Infinity)
+      if (isDue) this.#actOnEnd(holder)
+    }
+    if (!this.#isLive) this.#cancelDeadlinePoll = this.#ports.after(DEADLINE_POLL_MS, () => this.#watchEnds())
+  }
+
+  #actOnEnd ({ name, end }: Holder): void {
+    if (end === undefined) return
+    const stays = end.then === 'stay'
+    this.#actAgainMs.set(name, this.#ports.clock.monotonicMs() + (stays ? COMPLAIN_AGAIN_MS : CHECK_AGAIN_MS))
+    if (stays) this.#ports.report({ event: 'maintenance-overdue', holder: name, until: end.at })
+    else if (this.#leaving === undefined) this.leave({ holder: name, by: 'the end time', force: end.then === 'open' })
+  }
+
+  #followClock (): void {
+    const offset = this.#readClockOffset()
+    const movedMs = offset - this.#clockOffsetMs
+    if (Math.abs(movedMs) < CLOCK_STEP_MS) return
+    this.#clockOffsetMs = offset
+    if (moveDurations(this.#state.holders, movedMs)) this.#saveOrRetry()
+    this.#ports.report({ event: 'clock-set', movedMs: Math.round(movedMs) })
+  }
+
+  #readClockOffset (): number {
+    return this.#ports.clock.now().getTime() - this.#ports.clock.monotonicMs()
   }
 }

@@ -5,16 +5,19 @@ import {
   closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Mode } from '../maintenance/switch.ts'
 import { ServiceError, messageOf } from '../errors.ts'
+import type { Holder } from './holders.ts'
+import { OPERATOR, endings } from './protocol.ts'
 
 /** Version 1 of the record, as it stands in the file. */
 export interface RecordState {
-  mode: Mode
+  mode: 'live' | 'maintenance'
   /** When the mode was entered. */
   since: Date
   /** Who or what asked for it, for example `SIGUSR1`. */
   by: string
+  /** Who wants maintenance; empty in live mode, and only then. */
+  holders: Holder[]
 }
 
 export interface RecordReading {
@@ -25,7 +28,6 @@ export interface RecordReading {
 
 const VERSION = 1
 const FILE = 'maintenance.json'
-const MODES: readonly unknown[] = ['live', 'read-only', 'maintenance'] satisfies Mode[]
 
 export class DurableRecord {
   readonly path: string
@@ -49,7 +51,7 @@ export class DurableRecord {
     try {
       text = readFileSync(this.path, 'utf8')
     } catch (error) {
-      if (this.#isFirstStart(error)) return { state: { mode: 'live', since: this.#now(), by: 'first start' } }
+      if (this.#isFirstStart(error)) return { state: { mode: 'live', since: this.#now(), by: 'first start', holders: [] } }
       return this.#doubt(`cannot be read (${messageOf(error)})`, error)
     }
     try {
@@ -102,7 +104,7 @@ export class DurableRecord {
 
   #doubt (what: string, cause: unknown): RecordReading {
     return {
-      state: { mode: 'maintenance', since: this.#now(), by: 'doubt about the record' },
+      state: inDoubt(this.#now()),
       doubt: new ServiceError('ERR_RECORD_READ', `${this.path} ${what}`, cause)
     }
   }
@@ -118,6 +120,12 @@ export class DurableRecord {
   }
 }
 
+/** What is assumed where the truth cannot be known. */
+export function inDoubt (since: Date): RecordState {
+  const by = 'doubt about the record'
+  return { mode: 'maintenance', since, by, holders: [{ name: OPERATOR, by, since }] }
+}
+
 function parse (text: string): RecordState {
   let value
   try {
@@ -126,11 +134,38 @@ function parse (text: string): RecordState {
     throw new Error('is not JSON')
   }
   if (typeof value !== 'object' || value === null) throw new Error('holds no object')
-  const { version, mode, since, by } = value
+  const { version, mode, holders = [] } = value
   if (version !== VERSION) throw new Error(`is of version ${JSON.stringify(version)}, and this program knows ${VERSION}`)
-  if (!MODES.includes(mode)) throw new Error(`has the unknown mode ${JSON.stringify(mode)}`)
-  const date = new Date(since)
-  if (typeof since !== 'string' || Number.isNaN(date.getTime())) throw new Error('has no valid "since"')
-  if (typeof by !== 'string') throw new Error('has no valid "by"')
-  return { mode, since: date, by }
+  if (mode !== 'live' && mode !== 'maintenance') throw new Error(`has the unknown mode ${JSON.stringify(mode)}`)
+  if (!Array.isArray(holders)) throw new Error('has no list of holders')
+  const state: RecordState = { mode, since: dateOf(value, 'since'), by: textOf(value, 'by'), holders: holders.map(parseHolder) }
+  if (mode === 'live' && holders.length > 0) throw new Error('says live and names holders of maintenance')
+  if (mode === 'maintenance' && holders.length === 0) throw new Error('says maintenance and names no holder')
+  return state
+}
+
+function parseHolder (value: unknown): Holder {
+  const holder: Holder = { name: textOf(value, 'name'), by: textOf(value, 'by'), since: dateOf(value, 'since') }
+  const { reason, message, end } = value as Record<string, unknown>
+  if (reason !== undefined) holder.reason = textOf(value, 'reason')
+  if (message !== undefined) holder.message = textOf(value, 'message')
+  if (end !== undefined) {
+    const then = endings.find(ending => ending === textOf(end, 'then'))
+    const countsBy = textOf(end, 'countsBy')
+    if (then === undefined || (countsBy !== 'clock' && countsBy !== 'duration')) throw new Error('has an end of an unknown kind')
+    holder.end = { at: dateOf(end, 'at'), then, countsBy }
+  }
+  return holder
+}
+
+function textOf (value: unknown, name: string): string {
+  const text = (value as Record<string, unknown> | null)?.[name]
+  if (typeof text !== 'string') throw new Error(`has no valid "${name}"`)
+  return text
+}
+
+function dateOf (value: unknown, name: string): Date {
+  const date = new Date(textOf(value, name))
+  if (Number.isNaN(date.getTime())) throw new Error(`has no valid "${name}"`)
+  return date
 }

@@ -1,6 +1,7 @@
 // Puts what happens into words: log lines, native journal entries, and the status line that systemd shows.
 
 import type { Logger } from '../log.ts'
+import { isOverdue } from './holders.ts'
 import type { OperatorEvent, OperatorStatus } from './operator.ts'
 import type { PoolEvent } from './worker-pool.ts'
 
@@ -18,6 +19,12 @@ export const wordings: Readonly<Record<ServiceEvent['event'], Wording>> = {
   'maintenance-entered': { level: 'warn', message: 'maintenance entered', id: '5d2c1a0f6b8e4c5d9f1e7a3b60c4d281' },
   'maintenance-drained': { level: 'info', message: 'drained: nothing is in flight', id: '8e0b7f42c9a14f0db3d6512e97a8c03f' },
   'maintenance-left': { level: 'info', message: 'maintenance left', id: 'c47f91e3d2b04a6a8b5c0e1f7d9362ab' },
+  'maintenance-joined': { level: 'warn', message: 'one more holds maintenance' },
+  'maintenance-updated': { level: 'warn', message: 'maintenance stays on, and what was said about it has changed' },
+  'maintenance-released': { level: 'info', message: 'one holder less; maintenance stays on' },
+  'maintenance-overdue': { level: 'error', message: 'the end of maintenance has passed, and it is still on' },
+  'drained-hook-failed': { level: 'error', message: 'the application failed to put away what it holds' },
+  'clock-set': { level: 'warn', message: 'the clock was set: ends that count as durations moved along' },
   'maintenance-unchanged': { level: 'info', message: 'nothing to change: the mode is as asked for' },
   'leave-waiting': { level: 'warn', message: 'leaving waits until the application serves' },
   'leave-cancelled': { level: 'warn', message: 'leaving was cancelled: maintenance stays on' },
@@ -52,14 +59,16 @@ function withHidden (line: Record<string, unknown>, journal: Record<string, stri
 }
 
 /** `live`, or `maintenance since 14:02:11, drained, 1234 requests refused`. */
-export function statusText (status: OperatorStatus, refused: number): string {
+export function statusText (status: OperatorStatus, refused: number, now: Date): string {
   if (status.mode === 'live') return 'live'
   const parts = [
     `${status.mode} since ${status.since.toTimeString().slice(0, 8)}`,
     status.drained ? 'drained' : `${status.inFlight} in flight`,
     `${refused} requests refused`
   ]
-  if (status.leaving) parts.push('leaving as soon as the application serves')
+  const overdue = status.holders.filter(holder => isOverdue(holder, now)).map(({ name }) => name)
+  if (overdue.length > 0) parts.push(`OVERDUE: ${overdue.join(', ')}`)
+  if (status.leaving) parts.push('leaving as soon as the application and the check allow it')
   if (!status.durable) parts.push('NOT on disk: would not survive a reboot')
   return parts.join(', ')
 }

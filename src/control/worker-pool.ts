@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Notice } from '../maintenance/responses.ts'
 import type { Switch } from '../maintenance/switch.ts'
+import type { Straggler, WorkerStatus } from './protocol.ts'
 import type { WorkerData, WorkerRole } from '../worker-protocol.ts'
 import { Pulse } from './pulse.ts'
 import { startThread, type WorkerThread } from './worker-thread.ts'
@@ -31,7 +32,7 @@ export type PoolEvent =
   | { event: 'worker-recovered', worker: number }
   | { event: 'worker-replaced', worker: number, inFlight: number, silentMs: number }
 
-type State = 'down' | 'loading' | 'serving' | 'stuck' | 'closing'
+type State = WorkerStatus['state']
 
 interface Member {
   readonly slot: number
@@ -56,6 +57,10 @@ const STABLE_MS = 60_000
 const STAND_IN_GRACE_MS = 5_000
 // How long ending the threads may take once their grace is over.
 const TERMINATE_MS = 1_000
+// A worker that does not answer so soon hangs, and is named as such.
+const LIST_MS = 250
+const MOST_STRAGGLERS = 20
+const DRAINED_HOOKS_MS = 10_000
 
 export class WorkerPool {
   readonly #options: PoolOptions
@@ -66,6 +71,7 @@ export class WorkerPool {
   #waiting = new Set<() => void>()
   #started = false
   #closing = false
+  #replacements = 0
   #lastTickMs = performance.now()
   #lastServingMs = performance.now()
 
@@ -119,9 +125,48 @@ export class WorkerPool {
     return performance.now() - this.#lastServingMs < 2 * this.#options.stuckTimeoutMs
   }
 
-  get summary (): { serving: number, size: number, standIn: boolean } {
-    const serving = this.#applications.filter(({ state }) => state === 'serving').length
-    return { serving, size: this.#applications.length, standIn: this.#standIn.state === 'serving' }
+  /** Every worker as it is now; a stand-in that is not there is left out. */
+  get workers (): WorkerStatus[] {
+    const now = performance.now()
+    return this.#members.filter(({ role, thread }) => role === 'application' || thread !== undefined)
+      .map(({ slot, role, state, pulse }) => ({
+        worker: slot,
+        role,
+        state,
+        inFlight: this.#options.switch.inFlight('maintenance', slot),
+        silentMs: Math.round(pulse.silentMs(this.#options.switch.beats(slot), now))
+      }))
+  }
+
+  /** How often a worker had to be replaced. */
+  get replacements (): number {
+    return this.#replacements
+  }
+
+  /** The oldest of what is in flight, in all workers that answer. */
+  async stragglers (): Promise<Straggler[]> {
+    const lists = await Promise.all(this.#applications.map(async ({ slot, thread }) => {
+      const list = await thread?.ask('list', LIST_MS) ?? []
+      return list.map(entry => ({ worker: slot, ...entry }))
+    }))
+    return lists.flat().sort((a, b) => b.ageMs - a.ageMs).slice(0, MOST_STRAGGLERS)
+  }
+
+  /** Runs the application's hooks for when nothing is in flight. @returns what failed */
+  async drained (): Promise<string[]> {
+    const failures = await Promise.all(this.#applications.map(async ({ slot, state, thread }) => {
+      // What has not loaded has nothing to put away.
+      if (thread === undefined || state === 'loading' || state === 'closing') return []
+      const failed = await thread.ask('drained', DRAINED_HOOKS_MS) ?? ['no answer in time']
+      return failed.map(reason => `worker ${slot}: ${reason}`)
+    }))
+    return failures.flat()
+  }
+
+  /** Closes the connections of what is in flight. @returns how many */
+  async cut (): Promise<number> {
+    const counts = await Promise.all(this.#applications.map(async ({ thread }) => await thread?.ask('cut', LIST_MS) ?? 0))
+    return counts.reduce((sum, count) => sum + count, 0)
   }
 
   /** Closes every worker, at the latest when the grace is over. */
@@ -189,6 +234,7 @@ export class WorkerPool {
     }
     if (performance.now() - member.servingSinceMs > STABLE_MS) member.failures = 0
     member.failures++
+    this.#replacements++
     const err = error ?? new Error('its thread was ended by the application (process.exit)')
     const retryMs = retryDelay(member.failures)
     this.#options.report({ event: 'worker-died', worker: slot, role, inFlight, retryMs, err })

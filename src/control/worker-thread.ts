@@ -1,7 +1,7 @@
 // One worker thread, from its start to its end. What to do about it is the pool's business.
 
 import { Worker } from 'node:worker_threads'
-import type { FromWorker, ToWorker, WorkerData } from '../worker-protocol.ts'
+import type { Answers, FromWorker, Question, ToWorker, WorkerData } from '../worker-protocol.ts'
 
 export interface ThreadEvents {
   /** It has loaded and wants the socket. */
@@ -13,6 +13,8 @@ export interface ThreadEvents {
 
 export interface WorkerThread {
   tell (message: ToWorker): void
+  /** @returns the answer, or undefined where none comes in time */
+  ask<Q extends Question> (question: Q, timeoutMs: number): Promise<Answers[Q] | undefined>
   /** Ends the thread wherever it is, in an endless loop too. @param reason what `ended` will be told */
   terminate (reason?: unknown): void
 }
@@ -22,13 +24,32 @@ const ENTRY = new URL('../serve/worker.ts', import.meta.url)
 export function startThread (data: WorkerData, events: ThreadEvents): WorkerThread {
   const worker = new Worker(ENTRY, { workerData: data, name: `${data.role} ${data.slot}` })
   let cause: Error | undefined
-  worker.on('message', (message: FromWorker) => events[message.type]())
+  const awaited = new Map<number, (answer: unknown) => void>()
+  let asked = 0
+  worker.on('message', (message: FromWorker) => {
+    if (message.type === 'answer') awaited.get(message.id)?.(message.answer)
+    else events[message.type]()
+  })
   worker.on('error', error => { cause = toError(error) })
   worker.on('exit', code => {
+    for (const giveUp of awaited.values()) giveUp(undefined)
     events.ended(cause ?? (code === 0 ? undefined : new Error(`its thread exited with code ${code}`)))
   })
   return {
     tell: message => worker.postMessage(message),
+    async ask<Q extends Question> (question: Q, timeoutMs: number) {
+      const id = ++asked
+      const answer = await new Promise(resolve => {
+        const timer = setTimeout(resolve, timeoutMs, undefined)
+        awaited.set(id, answer => {
+          clearTimeout(timer)
+          resolve(answer)
+        })
+        worker.postMessage({ type: 'ask', id, question } satisfies ToWorker)
+      })
+      awaited.delete(id)
+      return answer as Answers[Q] | undefined
+    },
     terminate (reason) {
       if (reason !== undefined) cause = toError(reason)
       worker.terminate()

@@ -4,6 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Entry, InFlight } from './in-flight.ts'
 import type { Gate } from './switch.ts'
 
 /** Awaits a 100 (Continue): written when the request is admitted, so that a refused client sends no body. */
@@ -14,6 +15,7 @@ export const countedAsUpgrade = Symbol('counted as upgrade')
 /** The gate with what those who are not admitted get. */
 export interface Doorkeeper {
   gate: Gate
+  inFlight: InFlight
   refuse (request: IncomingMessage, response: ServerResponse): void
   refuseRaw (request: IncomingMessage, socket: Duplex): void
 }
@@ -26,7 +28,7 @@ export function upgradedSockets (server: Server): ReadonlySet<Socket> {
 }
 
 /** @param wholeServer whether what cannot be told to belong to a route is under the switch */
-export function guardConnections (server: Server, { gate, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
+export function guardConnections (server: Server, { gate, inFlight, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
   server.on('checkContinue', askToEnter)
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     // Node's own answer to an expectation that it does not know, once the request is let in.
@@ -54,8 +56,11 @@ export function guardConnections (server: Server, { gate, refuseRaw }: Doorkeepe
       return true
     }
     Object.defineProperty(request, countedAsUpgrade, { value: true })
+    const entry = upgradeEntry(request, socket)
+    inFlight.add(entry)
     sockets.add(socket)
     socket.once('close', () => {
+      inFlight.delete(entry)
       sockets.delete(socket)
       gate.release(false)
     })
@@ -65,5 +70,18 @@ export function guardConnections (server: Server, { gate, refuseRaw }: Doorkeepe
   function askToEnter (request: IncomingMessage, response: ServerResponse): void {
     Object.defineProperty(response, expectsContinue, { value: true })
     server.emit('request', request, response)
+  }
+}
+
+function upgradeEntry (request: IncomingMessage, socket: Socket): Entry {
+  return {
+    what: `UPGRADE ${request.url?.split('?')[0] ?? ''}`,
+    startedMs: performance.now(),
+    get clientGone () { return socket.destroyed },
+    cut () {
+      if (socket.destroyed) return false
+      socket.destroy()
+      return true
+    }
   }
 }

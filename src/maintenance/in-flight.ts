@@ -6,8 +6,23 @@ import type { FastifyReply, FastifyRequest, RouteHandlerMethod, RouteOptions } f
 const counted = Symbol('counted handler')
 type Handler = RouteHandlerMethod & { [counted]?: true }
 
+/** Something in flight. */
+export interface Entry {
+  /** `GET /orders/:id`, `UPGRADE /chat`, or the name of work that the application began. */
+  readonly what: string
+  /** On the clock of performance.now(). */
+  readonly startedMs: number
+  readonly clientGone: boolean
+  /** Closes its connection. @returns whether there was one */
+  cut (): boolean
+}
+
+/** All that a worker has in flight, the oldest first. */
+export type InFlight = Set<Entry>
+
 /** One admitted request. */
-export class Ticket {
+export class Ticket implements Entry {
+  readonly startedMs = performance.now()
   readonly #reply: FastifyReply
   readonly #release: () => void
   #running = false
@@ -19,6 +34,22 @@ export class Ticket {
     this.#reply = reply
     this.#release = release
     reply.raw.on('close', () => this.#close())
+  }
+
+  get what (): string {
+    const { method, routeOptions: { url } } = this.#reply.request
+    return `${method} ${url ?? '(no route)'}`
+  }
+
+  get clientGone (): boolean {
+    return this.#closed && !this.#reply.raw.writableFinished
+  }
+
+  cut (): boolean {
+    const { socket } = this.#reply.request.raw
+    if (socket.destroyed) return false
+    socket.destroy()
+    return true
   }
 
   started (): void {

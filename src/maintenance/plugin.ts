@@ -4,8 +4,8 @@
 import type { Server } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ServiceError } from '../errors.ts'
-import { Ticket, followHandler } from './in-flight.ts'
+import { ServiceError, messageOf } from '../errors.ts'
+import { Ticket, followHandler, type Entry, type InFlight } from './in-flight.ts'
 import { countedAsUpgrade, expectsContinue, guardConnections, type Doorkeeper } from './connections.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
@@ -40,7 +40,18 @@ export interface Maintenance {
   set (mode: Mode): void
   /** Resolves when nothing is in flight that the current mode refuses. */
   drained (): Promise<void>
+  /**
+   * Runs once nothing is in flight any more and before the service says so: here an application puts away what it
+   * holds of the database, idle connections for example.
+   */
+  onDrained (hook: DrainedHook): void
+  /** Runs those hooks. @returns the messages of those that failed */
+  runDrainedHooks (): Promise<string[]>
+  /** All that is in flight here, the oldest first. */
+  readonly entries: ReadonlySet<Entry>
 }
+
+export type DrainedHook = () => void | Promise<void>
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -67,10 +78,13 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   const gate = new Gate(memory, worker)
   const ownSwitch = new Switch(memory)
   const byDefault = options.scope !== 'routes'
+  const inFlight: InFlight = new Set()
+  const drainedHooks: DrainedHook[] = []
   let refusal = new Refusal(options)
 
   const doorkeeper: Doorkeeper = {
     gate,
+    inFlight,
     refuse (request, response) {
       gate.countRefused()
       refusal.send(request, response)
@@ -94,7 +108,11 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
         doorkeeper.refuse(request.raw, raw)
         return
       }
-      reply.maintenanceTicket = new Ticket(reply, () => gate.release(safe))
+      const ticket = reply.maintenanceTicket = new Ticket(reply, () => {
+        inFlight.delete(ticket)
+        gate.release(safe)
+      })
+      inFlight.add(ticket)
     }
     if (expectsContinue in raw) raw.writeContinue()
     done()
@@ -112,10 +130,10 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
       if (!gate.admit(false)) {
         throw new ServiceError('ERR_REFUSED', `"${name}" was not begun: the mode is ${gate.mode}`)
       }
-      let ended = false
+      const entry: Entry = { what: name, startedMs: performance.now(), clientGone: false, cut: () => false }
+      inFlight.add(entry)
       return () => {
-        if (!ended) gate.release(false)
-        ended = true
+        if (inFlight.delete(entry)) gate.release(false)
       }
     },
     setNotice (notice) {
@@ -132,7 +150,16 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
       while (gate.mode !== 'live' && ownSwitch.inFlight(gate.mode, worker) > 0) {
         await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
       }
-    }
+    },
+    onDrained (hook) {
+      drainedHooks.push(hook)
+    },
+    async runDrainedHooks () {
+      // Started inside of a function, so that one that throws at once fails like one that rejects.
+      const results = await Promise.allSettled(drainedHooks.map(async hook => { await hook() }))
+      return results.flatMap(result => result.status === 'rejected' ? [messageOf(result.reason)] : [])
+    },
+    entries: inFlight
   } satisfies Maintenance)
 }
 

@@ -14,6 +14,8 @@ const UNSAFE = 0
 const SAFE = 1
 const REFUSED = 2
 const BEATS = 3
+const ADMITTED = 4
+const LAG = 5
 
 /** The memory of a switch: hand it to worker threads, open it with {@link Switch} or {@link Gate}. */
 export type SwitchMemory = SharedArrayBuffer
@@ -63,6 +65,16 @@ export class Switch {
     return Atomics.load(this.#words, line(worker) + REFUSED) >>> 0
   }
 
+  /** Requests admitted by a worker; wraps around likewise. */
+  admitted (worker: number): number {
+    return Atomics.load(this.#words, line(worker) + ADMITTED) >>> 0
+  }
+
+  /** How late a worker's last beat was, in milliseconds. */
+  lagMs (worker: number): number {
+    return Atomics.load(this.#words, line(worker) + LAG)
+  }
+
   /** A number that changes for as long as the worker's event loop turns. */
   beats (worker: number): number {
     return Atomics.load(this.#words, line(worker) + BEATS)
@@ -99,7 +111,11 @@ export class Gate {
     if (!admits(Atomics.load(this.#words, 0), safe)) return false
     const count = this.#line + (safe ? SAFE : UNSAFE)
     Atomics.add(this.#words, count, 1)
-    if (admits(Atomics.load(this.#words, 0), safe)) return true
+    if (admits(Atomics.load(this.#words, 0), safe)) {
+      // Nobody else writes this word, so it need not be one step.
+      this.#words[this.#line + ADMITTED]!++
+      return true
+    }
     Atomics.sub(this.#words, count, 1)
     return false
   }
@@ -112,7 +128,9 @@ export class Gate {
     Atomics.add(this.#words, this.#line + REFUSED, 1)
   }
 
-  beat (): void {
+  /** @param lagMs how much later than due this is */
+  beat (lagMs: number): void {
+    Atomics.store(this.#words, this.#line + LAG, Math.round(lagMs))
     Atomics.add(this.#words, this.#line + BEATS, 1)
   }
 

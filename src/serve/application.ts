@@ -41,6 +41,8 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   return {
     server,
     setNotice: notice => app.maintenance.setNotice(notice),
+    inFlight: app.maintenance.entries,
+    drained: () => app.maintenance.runDrainedHooks(),
     end: () => app.close(),
     cut () {
       server.closeAllConnections()

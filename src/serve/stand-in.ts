@@ -26,6 +26,8 @@ export function openStandIn (gate: Gate, notice: Notice): Served {
     setNotice (notice) {
       refusal = new Refusal(notice)
     },
+    inFlight: new Set(),
+    drained: async () => [],
     end: async () => {},
     cut: () => server.closeAllConnections()
   }

@@ -4,9 +4,12 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
-import { BEAT_MS, type FromWorker, type ToWorker, type WorkerData } from '../worker-protocol.ts'
+import { BEAT_MS, type Answers, type FromWorker, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
 import { closeGracefully } from './close.ts'
 import type { Served } from './served.ts'
+
+// Nobody reads more, and thousands may be in flight.
+const MOST_LISTED = 20
 
 if (isMainThread || parentPort === null) throw new Error('worker.ts runs in a worker thread only')
 const port = parentPort
@@ -15,9 +18,20 @@ const gate = new Gate(data.memory, data.slot)
 const log = openLog(data.config.logLevel, process.env)
 
 process.on('exit', log.flush)
-setInterval(() => gate.beat(), BEAT_MS)
+let dueMs = performance.now() + BEAT_MS
+setInterval(() => {
+  const nowMs = performance.now()
+  gate.beat(Math.max(0, nowMs - dueMs))
+  dueMs = nowMs + BEAT_MS
+}, BEAT_MS)
 
 const served = await load()
+const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
+  drained: () => served.drained(),
+  list: async () => [...served.inFlight].slice(0, MOST_LISTED).map(({ what, startedMs, clientGone }) =>
+    ({ what, ageMs: Math.round(performance.now() - startedMs), clientGone })),
+  cut: async () => [...served.inFlight].filter(entry => entry.cut()).length
+}
 // Both errors are the end of this thread: with a descriptor that cannot be listened on there is nothing to do.
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
@@ -26,6 +40,9 @@ port.on('message', (message: ToWorker) => {
       break
     case 'notice':
       served.setNotice(message.notice)
+      break
+    case 'ask':
+      answers[message.question]().then(answer => tell({ type: 'answer', id: message.id, answer }))
       break
     case 'close':
       // What an application leaves behind (timers, connections) must not keep the thread.

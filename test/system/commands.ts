@@ -24,10 +24,15 @@ export function execute (argv: readonly string[]): Promise<Result> {
   })
 }
 
-/** Throws, with all that the program said, unless it ended with `code`. */
+/** Throws, with the last that the program said, unless it ended with `code`. */
 export function expectCode (command: string, result: Result, code: number): Result {
   if (result.code === code) return result
-  throw new Error(`exit code ${result.code} instead of ${code}: ${command}\n${result.stdout}${result.stderr}`)
+  throw new Error(`exit code ${result.code} instead of ${code}: ${command}\n${lastWords(result)}`)
+}
+
+/** The end of what a program printed: errors stand there, and reports stay readable. */
+export function lastWords ({ stdout, stderr }: Result): string {
+  return `${stdout}${stderr}`.trimEnd().split('\n').slice(-30).join('\n')
 }
 
 /** Asks `attempt` again and again until it answers something other than undefined. */

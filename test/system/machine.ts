@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { execute, expectCode, poll, type Result } from './commands.ts'
+import { execute, expectCode, lastWords, poll, type Result } from './commands.ts'
 import { hostEnvironment, hostFiles } from './host-files.ts'
 import { childrenOf, expectFree, findLeader, lockLoopback, nameMachine, removeLeftovers, removeMachine } from './host.ts'
 import type { Suite } from './suites.ts'
@@ -49,7 +49,7 @@ export async function boot (t: Test, { suite, disk = { layers: [] }, port }: Boo
   removeLeftovers(dirname(root))
   const machine = new Machine(root, disk, unlock)
   t.teardown(async () => {
-    if (machine.isUp && !t.passing()) console.error(await machine.journal('--boot --lines 60'))
+    if (machine.isUp && !t.passing()) console.error(await machine.journal('--boot --unit myserver --lines 60'))
     await machine.stop()
   })
   await machine.untilBooted()
@@ -117,7 +117,7 @@ export class Machine {
         return predicate(last) ? last : undefined
       })
     } catch (cause) {
-      throw new Error(`it never got as it should: ${command}\n${last?.stdout}${last?.stderr}`, { cause })
+      throw new Error(`it never got as it should: ${command}\n${last === undefined ? '' : lastWords(last)}`, { cause })
     }
   }
 

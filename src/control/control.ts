@@ -1,0 +1,116 @@
+// Control: what the operator can be asked from outside, over the control socket and as metrics. Nothing here decides;
+// it turns requests into the operator's intents, and states into words.
+
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Config } from '../config.ts'
+import type { Logger } from '../log.ts'
+import type { Switch } from '../maintenance/switch.ts'
+import { peerOf } from '../platform/libc.ts'
+import { openControlSocket } from './control-socket.ts'
+import { Feed } from './feed.ts'
+import { isOverdue, type End } from './holders.ts'
+import { createMetrics, serveMetrics } from './metrics.ts'
+import type { Operator } from './operator.ts'
+import type { EnterRequest, HolderStatus, Status } from './protocol.ts'
+import type { Tally } from './tally.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+export interface ControlOptions {
+  config: Config
+  operator: Operator
+  switch: Switch
+  pool: WorkerPool
+  admitted: Tally
+  refused: Tally
+  refusedSinceEntering (): number
+  logger: Logger
+  umask (mask: number): number
+}
+
+export interface Control {
+  /** Tells those who follow. */
+  publish (event: string): void
+  /** Observes how long it took until nothing was in flight. */
+  drained (tookMs: number): void
+  close (): Promise<void>
+}
+
+/** @throws ServiceError ERR_LISTEN */
+export async function openControl (options: ControlOptions): Promise<Control> {
+  const { config, operator, pool, refusedSinceEntering, logger, umask } = options
+  const metrics = createMetrics({ ...options, now: () => new Date() })
+  const feed = new Feed(status)
+  // Only the unit's own user and group may look into a folder that is made here.
+  mkdirSync(dirname(config.controlSocket), { recursive: true, mode: 0o750 })
+  const socket = await openControlSocket(config.controlSocket, {
+    status,
+    enter: (request, by) => operator.enter({
+      holder: request.holder,
+      by,
+      ...request.reason !== undefined && { reason: request.reason },
+      ...request.message !== undefined && { message: request.message },
+      ...endOf(request)
+    }),
+    leave: ({ holder, force }, by) => operator.leave({ by, force, ...holder !== undefined && { holder } }),
+    async cut (by) {
+      if (operator.status.mode === 'live') return undefined
+      const cut = await pool.cut()
+      logger.warn({ event: 'connections-cut', by, cut }, 'connections of what was in flight were closed')
+      return cut
+    },
+    follow: listener => feed.follow(listener),
+    metrics: () => metrics.read(),
+    caller (fd) {
+      const peer = peerOf(fd)
+      return peer === undefined ? 'the control socket' : `${peer.user}, pid ${peer.pid}`
+    },
+    // Requests are logged as the transitions that they bring about.
+    logger: logger.child({}, { level: 'warn' })
+  }, umask)
+  const closeMetrics = config.metricsAddress === undefined
+    ? undefined
+    : await serveMetrics(metrics, config.metricsAddress).catch((error: unknown) => {
+      logger.error({ event: 'metrics-failed', err: error }, 'metrics are served on the control socket only')
+    })
+
+  return {
+    publish: event => { feed.publish(event) },
+    drained: tookMs => metrics.drained(tookMs),
+    async close () {
+      feed.close()
+      if (closeMetrics !== undefined) closeMetrics()
+      await socket.close()
+    }
+  }
+
+  async function status (): Promise<Status> {
+    const { mode, since, by, drained, inFlight, durable, leaving, holders } = operator.status
+    const now = new Date()
+    return {
+      version: config.version,
+      mode,
+      since: since.toISOString(),
+      by,
+      drained,
+      inFlight,
+      refused: refusedSinceEntering(),
+      durable,
+      leaving,
+      holders: holders.map(({ end, since, ...holder }): HolderStatus => ({
+        ...holder,
+        since: since.toISOString(),
+        ...end !== undefined && { until: end.at.toISOString(), then: end.then },
+        overdue: isOverdue({ end }, now)
+      })),
+      workers: pool.workers,
+      stragglers: mode === 'live' || inFlight === 0 ? [] : await pool.stragglers()
+    }
+  }
+}
+
+function endOf ({ until, forMs, then = 'stay' }: EnterRequest): { end?: End } {
+  if (until !== undefined) return { end: { at: new Date(until), then, countsBy: 'clock' } }
+  if (forMs !== undefined) return { end: { at: new Date(Date.now() + forMs), then, countsBy: 'duration' } }
+  return {}
+}

@@ -1,0 +1,372 @@
+import { once } from 'node:events'
+import { ServerResponse, type IncomingMessage, type Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { upgradedSockets } from '../../src/maintenance/connections.ts'
+import { Connection, countAfterAll, openSite, page, statuses, until, type Site } from '../helpers/http.ts'
+
+const echo = (app: FastifyInstance): unknown => app.post('/', async request => request.body)
+const UPGRADE = ['Connection: Upgrade', 'Upgrade: example']
+
+t.test('a client that awaits 100 Continue is refused before it sends its body', async t => {
+  const site = await openSite(t, echo)
+  site.app.maintenance.set('maintenance')
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Type: text/plain', 'Content-Length: 1000000', 'Expect: 100-continue')
+  await client.receive(page.toString())
+  t.same(statuses(client.received), [503])
+  t.equal(site.inFlight(), 0)
+})
+
+t.test('a client that awaits 100 Continue gets it once it is admitted', async t => {
+  const site = await openSite(t, echo)
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Type: text/plain', 'Content-Length: 4', 'Expect: 100-continue')
+  await client.receive('100 Continue\r\n\r\n')
+  t.equal(site.inFlight(), 1)
+  client.send('body')
+  await client.receive(/body$/)
+  t.same(statuses(client.received), [100, 200])
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('read-only refuses an upload that awaits 100 Continue', async t => {
+  const site = await openSite(t, echo)
+  site.app.maintenance.set('read-only')
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Type: text/plain', 'Content-Length: 4', 'Expect: 100-continue')
+  await client.receive(page.toString())
+  t.same(statuses(client.received), [503])
+})
+
+t.test('a client that awaits 100 Continue for a route that is not under the switch gets it in maintenance', async t => {
+  const site = await openSite(t, app => app.post('/hook', { config: { maintenance: false } }, async request => request.body))
+  site.app.maintenance.set('maintenance')
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /hook', 'Content-Type: text/plain', 'Content-Length: 4', 'Expect: 100-continue')
+  await client.receive('100 Continue\r\n\r\n')
+  client.send('body')
+  await client.receive(/body$/)
+})
+
+t.test('with the scope "routes", what awaits 100 Continue goes by its route', async t => {
+  const site = await openSite(t, app => {
+    echo(app)
+    app.post('/shop', { config: { maintenance: true } }, async () => 'sold')
+  }, { maintenance: { scope: 'routes' } })
+  site.app.maintenance.set('maintenance')
+  for (const [path, status] of [['/', 100], ['/shop', 503]] as const) {
+    const client = await Connection.open(t, site.port)
+    client.ask(`POST ${path}`, 'Content-Type: text/plain', 'Content-Length: 4', 'Expect: 100-continue')
+    await client.receive('\r\n\r\n')
+    t.same(statuses(client.received), [status])
+  }
+})
+
+t.test('a client that hangs up instead of sending its body is over', async t => {
+  const site = await openSite(t, echo)
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Type: text/plain', 'Content-Length: 4', 'Expect: 100-continue')
+  await client.receive('100 Continue')
+  t.equal(site.inFlight(), 1)
+  client.hangUp()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('an expectation nobody knows fails as it does without the plugin', async t => {
+  const site = await openSite(t, echo)
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Length: 0', 'Expect: a miracle')
+  await client.receive('\r\n\r\n')
+  t.same(statuses(client.received), [417])
+  t.equal(site.inFlight(), 0)
+})
+
+t.test('an expectation nobody knows is refused in maintenance', async t => {
+  const site = await openSite(t, echo)
+  site.app.maintenance.set('maintenance')
+  const client = await Connection.open(t, site.port)
+  client.ask('POST /', 'Content-Length: 0', 'Expect: a miracle')
+  await client.receive(page.toString())
+  t.same(statuses(client.received), [503])
+})
+
+t.test('an expectation nobody knows fails in read-only too, where the request itself is admitted', async t => {
+  const site = await openSite(t, app => app.get('/', async () => 'hello'))
+  site.app.maintenance.set('read-only')
+  const client = await Connection.open(t, site.port)
+  client.ask('GET /', 'Expect: a miracle')
+  await client.receive('\r\n\r\n')
+  t.same(statuses(client.received), [417])
+})
+
+// An application that takes upgraded connections and sends back what it gets.
+function upgrading (app: FastifyInstance): void {
+  app.server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => {
+    socket.on('error', () => {})
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: example\r\n\r\n')
+    socket.pipe(socket)
+  })
+}
+
+async function upgrade (t: Test, site: Site): Promise<Connection> {
+  const client = await Connection.open(t, site.port)
+  client.ask('GET /', ...UPGRADE)
+  await client.receive('101 Switching Protocols')
+  return client
+}
+
+t.test('an upgraded connection counts, as unsafe, until it has closed', async t => {
+  const site = await openSite(t, upgrading)
+  const client = await upgrade(t, site)
+  t.equal(site.app.maintenance.inFlight('live'), 1)
+  t.equal(site.app.maintenance.inFlight('read-only'), 1)
+  client.send('hello')
+  await client.receive('hello')
+  client.socket.end()
+  await client.closed
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('an upgraded connection that is reset is over', async t => {
+  const site = await openSite(t, upgrading)
+  const client = await upgrade(t, site)
+  t.equal(site.inFlight(), 1)
+  client.hangUp()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('the upgraded connections that are open are known', async t => {
+  const site = await openSite(t, upgrading)
+  const server = site.app.server as Server
+  t.equal(upgradedSockets(server).size, 0)
+  const client = await upgrade(t, site)
+  t.equal(upgradedSockets(server).size, 1)
+  client.hangUp()
+  await until(() => upgradedSockets(server).size === 0)
+})
+
+for (const mode of ['maintenance', 'read-only'] as const) {
+  t.test(`${mode} refuses an upgrade, and the application never sees it`, async t => {
+    const site = await openSite(t, app => {
+      app.server.on('upgrade', () => t.fail('the application saw it'))
+    })
+    site.app.maintenance.set(mode)
+    const client = await Connection.open(t, site.port)
+    client.ask('GET /', ...UPGRADE)
+    await client.end()
+    t.same(statuses(client.received), [503])
+    t.ok(client.received.endsWith(page.toString()))
+    t.equal(await countAfterAll(site), 0)
+  })
+}
+
+t.test('listeners added before the plugin and later are guarded alike', async t => {
+  const site = await openSite(t, upgrading)
+  let others = 0
+  site.app.server.prependListener('upgrade', () => others++)
+  site.app.maintenance.set('maintenance')
+  const refused = await Connection.open(t, site.port)
+  refused.ask('GET /', ...UPGRADE)
+  await refused.end()
+  t.equal(others, 0)
+  site.app.maintenance.set('live')
+  await upgrade(t, site)
+  t.equal(others, 1)
+})
+
+t.test('an upgrade that nobody listens for is a request like any other', async t => {
+  const site = await openSite(t, app => app.get('/', async () => 'hello'))
+  const client = await Connection.open(t, site.port)
+  client.ask('GET /', ...UPGRADE)
+  await client.receive('hello')
+  site.app.maintenance.set('maintenance')
+  client.ask('GET /', ...UPGRADE)
+  await client.receive(page.toString())
+  t.same(statuses(client.received), [200, 503])
+})
+
+t.test('an upgraded connection that was open before maintenance stays open, and drained waits for it', async t => {
+  const site = await openSite(t, upgrading)
+  const client = await upgrade(t, site)
+  site.app.maintenance.set('maintenance')
+  let isDrained = false
+  const drained = site.app.maintenance.drained().then(() => { isDrained = true })
+  client.send('still here')
+  await client.receive('still here')
+  t.notOk(isDrained)
+  client.socket.end()
+  await drained
+  t.equal(site.inFlight(), 0)
+})
+
+t.test('CONNECT is refused in maintenance', async t => {
+  const site = await openSite(t, app => {
+    app.server.on('connect', () => t.fail('the application saw it'))
+  })
+  site.app.maintenance.set('maintenance')
+  const client = await Connection.open(t, site.port)
+  client.ask('CONNECT example.org:443')
+  await client.end()
+  t.same(statuses(client.received), [503])
+})
+
+t.test('CONNECT that nobody listens for is closed, and over', async t => {
+  const site = await openSite(t, echo)
+  const client = await Connection.open(t, site.port)
+  client.ask('CONNECT example.org:443')
+  await client.end()
+  t.equal(client.received, '')
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a tunnel that the application opens for CONNECT counts until it has closed', async t => {
+  const site = await openSite(t, app => {
+    app.server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => {})
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+    })
+  })
+  const client = await Connection.open(t, site.port)
+  client.ask('CONNECT example.org:443')
+  await client.receive('200 OK')
+  await turn()
+  t.equal(site.inFlight(), 1)
+  client.hangUp()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('with the scope "routes", upgrades are the application\'s own business', async t => {
+  const site = await openSite(t, upgrading, { maintenance: { scope: 'routes' } })
+  site.app.maintenance.set('maintenance')
+  await upgrade(t, site)
+  t.equal(site.inFlight(), 0)
+})
+
+// WebSockets as most applications have them: a server of their own beside Fastify's routes.
+function withWebSockets (app: FastifyInstance): void {
+  const sockets = new WebSocketServer({ server: app.server as Server })
+  sockets.on('connection', socket => {
+    socket.on('error', () => {})
+    socket.on('message', message => socket.send(message))
+  })
+}
+
+async function openWebSocket (t: Test, site: Site): Promise<WebSocket> {
+  const socket = new WebSocket(`ws://127.0.0.1:${site.port}/`)
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  return socket
+}
+
+t.test('a WebSocket counts until it has closed', async t => {
+  const site = await openSite(t, withWebSockets)
+  const socket = await openWebSocket(t, site)
+  socket.send('hello')
+  const [message] = await once(socket, 'message')
+  t.equal(String(message), 'hello')
+  t.equal(site.inFlight(), 1)
+  socket.close()
+  await once(socket, 'close')
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a WebSocket whose client is gone is over', async t => {
+  const site = await openSite(t, withWebSockets)
+  const socket = await openWebSocket(t, site)
+  t.equal(site.inFlight(), 1)
+  socket.terminate()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a WebSocket that the application declines leaves no count', async t => {
+  const site = await openSite(t, app => {
+    // eslint-disable-next-line no-new
+    new WebSocketServer({ server: app.server as Server, path: '/elsewhere' })
+  })
+  const socket = new WebSocket(`ws://127.0.0.1:${site.port}/`)
+  const [error] = await once(socket, 'error')
+  t.match(error.message, '400')
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a WebSocket is refused in maintenance with an answer that its client can read', async t => {
+  const site = await openSite(t, withWebSockets)
+  site.app.maintenance.set('maintenance')
+  const socket = new WebSocket(`ws://127.0.0.1:${site.port}/`)
+  const [, response] = await once(socket, 'unexpected-response')
+  t.equal(response.statusCode, 503)
+  t.equal(response.headers['retry-after'], '120')
+  response.resume()
+  await once(response, 'end')
+})
+
+// What @fastify/websocket does: the raw request of an upgrade goes through Fastify's routing, hooks included, and its
+// handler takes over the connection.
+function routingWebSockets (app: FastifyInstance): void {
+  const sockets = new WebSocketServer({ noServer: true })
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const response = new ServerResponse(request)
+    socket.on('error', () => {})
+    response.assignSocket(socket as never)
+    Object.assign(request, { upgraded: { socket, head } })
+    app.routing(request, response)
+  })
+  app.get('/', async (request, reply) => {
+    const { socket, head } = (request.raw as IncomingMessage & { upgraded: { socket: Duplex, head: Buffer } }).upgraded
+    reply.hijack()
+    socket.removeAllListeners('error')
+    sockets.handleUpgrade(request.raw, socket, head, webSocket => {
+      webSocket.on('error', () => {})
+      webSocket.on('message', message => webSocket.send(message))
+    })
+  })
+}
+
+t.test('a WebSocket that is routed through Fastify counts once, until it has closed', async t => {
+  const site = await openSite(t, routingWebSockets)
+  const socket = await openWebSocket(t, site)
+  socket.send('hello')
+  await once(socket, 'message')
+  t.equal(site.inFlight(), 1)
+  socket.close()
+  await once(socket, 'close')
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a WebSocket that is routed through Fastify to nowhere is answered and leaves no count', async t => {
+  const site = await openSite(t, routingWebSockets)
+  const client = await Connection.open(t, site.port)
+  client.ask('GET /missing', ...UPGRADE, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==')
+  await client.receive('404 Not Found')
+  client.hangUp()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('a WebSocket that is routed through Fastify is refused in maintenance', async t => {
+  const site = await openSite(t, routingWebSockets)
+  site.app.maintenance.set('maintenance')
+  const socket = new WebSocket(`ws://127.0.0.1:${site.port}/`)
+  const [, response] = await once(socket, 'unexpected-response')
+  t.equal(response.statusCode, 503)
+  response.resume()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('with the scope "routes", a WebSocket that is routed through Fastify goes by its route', async t => {
+  const site = await openSite(t, app => {
+    app.addHook('onRoute', route => { route.config = { ...route.config, maintenance: true } })
+    routingWebSockets(app)
+  }, { maintenance: { scope: 'routes' } })
+  const socket = await openWebSocket(t, site)
+  t.equal(site.inFlight(), 1)
+  socket.terminate()
+  t.equal(await countAfterAll(site), 0)
+  site.app.maintenance.set('maintenance')
+  const refused = new WebSocket(`ws://127.0.0.1:${site.port}/`)
+  const [, response] = await once(refused, 'unexpected-response')
+  t.equal(response.statusCode, 503)
+})

@@ -1,0 +1,336 @@
+import { METHODS } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import t from 'tap'
+import { errorCodes, ServiceError } from '../../src/errors.ts'
+import maintenance, { frameworkErrors } from '../../src/maintenance/plugin.ts'
+import { allocateSwitch, Switch } from '../../src/maintenance/switch.ts'
+import { ask, Connection, notice, oneConnection, openApp, openSite, page, statuses, until } from '../helpers/http.ts'
+
+const hello = (app: FastifyInstance): unknown => app.get('/', async () => 'hello')
+
+t.test('live, every request is let through', async t => {
+  const app = await openApp(t, hello)
+  t.equal((await app.inject('/')).body, 'hello')
+  t.equal((await app.inject('/missing')).statusCode, 404)
+})
+
+t.test('in maintenance, a route gets the page', async t => {
+  const app = await openApp(t, hello)
+  app.maintenance.set('maintenance')
+  const { statusCode, rawPayload } = await app.inject('/')
+  t.equal(statusCode, 503)
+  t.ok(rawPayload.equals(page))
+})
+
+t.test('a change of mode is obeyed by the next request', async t => {
+  const app = await openApp(t, hello)
+  for (const [mode, status] of [['maintenance', 503], ['live', 200], ['read-only', 200], ['maintenance', 503]] as const) {
+    app.maintenance.set(mode)
+    t.equal((await app.inject('/')).statusCode, status)
+  }
+})
+
+t.test('in maintenance, what is not found gets the page too', async t => {
+  const app = await openApp(t, app => app.setNotFoundHandler(async () => 'nothing here'))
+  app.maintenance.set('maintenance')
+  t.equal((await app.inject('/missing')).statusCode, 503)
+})
+
+t.test('routes declared before the plugin, beside it and below it are under the switch', async t => {
+  const app = Fastify()
+  app.get('/before', async () => 'before')
+  app.register(async child => { child.get('/child-before', async () => 'child') })
+  app.register(maintenance, notice)
+  app.get('/beside', async () => 'beside')
+  app.register(async child => {
+    child.get('/', async () => 'child')
+    child.setNotFoundHandler(async () => 'nothing here')
+  }, { prefix: '/below' })
+  await app.ready()
+  t.teardown(() => app.close())
+  app.maintenance.set('maintenance')
+  for (const path of ['/before', '/child-before', '/beside', '/below', '/below/missing']) {
+    t.equal((await app.inject(path)).statusCode, 503, path)
+  }
+  app.maintenance.set('live')
+  for (const path of ['/before', '/child-before', '/beside', '/below', '/below/missing']) {
+    t.equal((await app.inject(path)).statusCode, 200, path)
+  }
+})
+
+t.test('every method that Node parses is refused', async t => {
+  const site = await openSite(t, hello)
+  site.app.maintenance.set('maintenance')
+  for (const method of METHODS) {
+    const client = await Connection.open(t, site.port)
+    client.ask(`${method} ${method === 'CONNECT' ? 'example.org:443' : '/'}`, 'Content-Length: 0')
+    await client.receive(method === 'HEAD' ? '\r\n\r\n' : page.toString())
+    t.same(statuses(client.received), [503], method)
+    client.hangUp()
+  }
+})
+
+t.test('read-only lets safe methods through and no other', async t => {
+  const app = await openApp(t, app => app.all('/', async () => 'hello'))
+  app.maintenance.set('read-only')
+  const statusOf = async (method: string): Promise<number> =>
+    (await app.inject({ method: method as 'GET', url: '/' })).statusCode
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'TRACE']) t.not(await statusOf(method), 503, method)
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) t.equal(await statusOf(method), 503, method)
+})
+
+t.test('read-only refuses every method that is not known to be safe', async t => {
+  const site = await openSite(t, hello)
+  site.app.maintenance.set('read-only')
+  for (const method of METHODS.filter(method => !['GET', 'HEAD', 'OPTIONS', 'TRACE'].includes(method))) {
+    const client = await Connection.open(t, site.port)
+    client.ask(`${method} ${method === 'CONNECT' ? 'example.org:443' : '/'}`, 'Content-Length: 0')
+    await client.receive(page.toString())
+    t.same(statuses(client.received), [503], method)
+    client.hangUp()
+  }
+})
+
+t.test('a route that is not under the switch is served in maintenance', async t => {
+  const app = await openApp(t, app => app.get('/health', { config: { maintenance: false } }, async () => 'well'))
+  app.maintenance.set('maintenance')
+  t.equal((await app.inject('/health')).body, 'well')
+  t.equal((await app.inject({ method: 'HEAD', url: '/health' })).statusCode, 200)
+})
+
+t.test('a route that is not under the switch never counts', async t => {
+  const seen: number[] = []
+  const app = await openApp(t, app => app.get('/health', { config: { maintenance: false } }, async () => {
+    seen.push(app.maintenance.inFlight('live'))
+    return 'well'
+  }))
+  await app.inject('/health')
+  t.same(seen, [0])
+})
+
+t.test('with the scope "routes", only the routes that ask for it are under the switch', async t => {
+  const app = await openApp(t, app => {
+    app.get('/', async () => 'hello')
+    app.get('/shop', { config: { maintenance: true } }, async () => 'shop')
+  }, { maintenance: { scope: 'routes' } })
+  app.maintenance.set('maintenance')
+  t.equal((await app.inject('/')).statusCode, 200)
+  t.equal((await app.inject('/missing')).statusCode, 404)
+  t.equal((await app.inject('/%')).statusCode, 400)
+  t.equal((await app.inject('/shop')).statusCode, 503)
+})
+
+const tooLong = `/item/${'x'.repeat(200)}`
+for (const [what, url, status] of [['malformed', '/%', 400], ['too long', tooLong, 414]] as const) {
+  t.test(`a path that is ${what} is refused in maintenance`, async t => {
+    const site = await openSite(t, app => app.get('/item/:id', async () => 'item'))
+    site.app.maintenance.set('maintenance')
+    const { status, body } = await ask(site.port, url)
+    t.equal(status, 503)
+    t.equal(body, page.toString())
+    t.equal(site.inFlight(), 0)
+  })
+
+  t.test(`a path that is ${what} gets Fastify's own answer while live`, async t => {
+    const define = (app: FastifyInstance): unknown => app.get('/item/:id', async () => 'item')
+    const site = await openSite(t, define)
+    const bare = Fastify({ logger: false })
+    t.teardown(() => bare.close())
+    await define(bare)
+    const own = await ask(site.port, url)
+    const fastifys = await bare.inject(url)
+    t.equal(own.status, fastifys.statusCode)
+    t.equal(own.status, status)
+    const { code, message, statusCode } = fastifys.json()
+    t.match(JSON.parse(own.body), { code, message, statusCode })
+    t.equal(site.inFlight(), 0)
+  })
+}
+
+t.test('frameworkErrors answers as Fastify does where the plugin is not registered', async t => {
+  const app = Fastify({ frameworkErrors } as FastifyServerOptions)
+  t.teardown(() => app.close())
+  t.equal((await app.inject('/%')).statusCode, 400)
+})
+
+t.test('an answer does not wait for a hook of the application that never ends', async t => {
+  const never = new Promise<never>(() => {})
+  const site = await openSite(t, app => {
+    app.addHook('onRequest', () => never)
+    app.addHook('preParsing', () => never)
+    app.addHook('onSend', () => never)
+    app.addHook('onError', () => never)
+    app.register(async child => { child.addHook('onRequest', () => never) })
+    hello(app)
+  })
+  site.app.maintenance.set('maintenance')
+  t.equal((await ask(site.port, '/')).status, 503)
+  t.equal((await ask(site.port, '/missing')).status, 503)
+})
+
+t.test('no hook of the application can change the answer', async t => {
+  const app = await openApp(t, app => {
+    app.addHook('onSend', async (_request, reply) => {
+      reply.code(200).header('X-Changed', 'yes')
+      return 'changed'
+    })
+    hello(app)
+  })
+  app.maintenance.set('maintenance')
+  const { statusCode, headers, body } = await app.inject('/')
+  t.equal(statusCode, 503)
+  t.notOk(headers['x-changed'])
+  t.equal(body, page.toString())
+})
+
+t.test('thousands of refusals leave no line in the log', async t => {
+  const lines: string[] = []
+  const site = await openSite(t, hello, {
+    fastify: { logger: { level: 'warn', stream: { write: line => { lines.push(line) } } } }
+  })
+  site.app.maintenance.set('maintenance')
+  lines.length = 0
+  const agent = oneConnection(t)
+  for (let i = 0; i < 500; i++) await ask(site.port, '/', { agent })
+  for (let i = 0; i < 2_000; i++) await site.app.inject('/missing')
+  t.same(lines, [])
+})
+
+t.test('a refused request says so to the other hooks', async t => {
+  const refused: boolean[] = []
+  const site = await openSite(t, app => {
+    app.addHook('onResponse', async (_request, reply) => { refused.push(reply.maintenanceRefused) })
+    hello(app)
+  })
+  await ask(site.port, '/')
+  site.app.maintenance.set('maintenance')
+  await ask(site.port, '/')
+  await until(() => refused.length === 2)
+  t.same(refused, [false, true])
+})
+
+t.test('it counts what it refuses, in the slot that it was given', async t => {
+  const memory = allocateSwitch(2)
+  const theSwitch = new Switch(memory)
+  const app = await openApp(t, hello, { maintenance: { shared: { memory, worker: 1 } } })
+  theSwitch.mode = 'maintenance'
+  for (const path of ['/', '/missing', '/%']) await app.inject(path)
+  t.equal(theSwitch.refused(1), 3)
+  t.equal(theSwitch.refused(0), 0)
+})
+
+t.test('in flight is what is in flight here, not in other workers', async t => {
+  const memory = allocateSwitch(2)
+  const [one, other] = await Promise.all([0, 1].map(worker =>
+    openApp(t, hello, { maintenance: { shared: { memory, worker } } })))
+  one?.maintenance.begin('report')
+  t.equal(one?.maintenance.inFlight(), 1)
+  t.equal(other?.maintenance.inFlight(), 0)
+  t.equal(new Switch(memory).inFlight('live'), 1)
+})
+
+t.test('the mode of a shared switch is its operator\'s to set', async t => {
+  const memory = allocateSwitch(1)
+  const app = await openApp(t, hello, { maintenance: { shared: { memory, worker: 0 } } })
+  t.throws(() => app.maintenance.set('maintenance'), { code: 'ERR_NOT_OURS' satisfies keyof typeof errorCodes })
+  t.equal(app.maintenance.mode, 'live')
+  new Switch(memory).mode = 'read-only'
+  t.equal(app.maintenance.mode, 'read-only')
+})
+
+t.test('work that is begun counts until it is ended, once', async t => {
+  const app = await openApp(t)
+  const endOne = app.maintenance.begin('one')
+  const endOther = app.maintenance.begin('other')
+  t.equal(app.maintenance.inFlight(), 2)
+  endOne()
+  endOne()
+  t.equal(app.maintenance.inFlight(), 1)
+  endOther()
+  t.equal(app.maintenance.inFlight(), 0)
+})
+
+t.test('work counts as unsafe: read-only waits for it', async t => {
+  const app = await openApp(t)
+  app.maintenance.begin('report')
+  t.equal(app.maintenance.inFlight('read-only'), 1)
+})
+
+for (const mode of ['read-only', 'maintenance'] as const) {
+  t.test(`${mode} refuses work, by name`, async t => {
+    const app = await openApp(t)
+    app.maintenance.set(mode)
+    t.throws(() => app.maintenance.begin('nightly report'), new ServiceError('ERR_REFUSED',
+      `"nightly report" was not begun: the mode is ${mode}`))
+    t.equal(app.maintenance.inFlight('live'), 0)
+  })
+}
+
+t.test('drained waits for requests and work', async t => {
+  const handler = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const site = await openSite(t, app => app.get('/', async () => {
+    begun.resolve()
+    await handler.promise
+    return 'done'
+  }))
+  const { maintenance } = site.app
+  const endWork = maintenance.begin('report')
+  const answer = ask(site.port, '/')
+  await begun.promise
+  maintenance.set('maintenance')
+  let isDrained = false
+  const drained = maintenance.drained().then(() => { isDrained = true })
+  handler.resolve()
+  t.equal((await answer).status, 200)
+  await until(() => maintenance.inFlight() === 1)
+  for (let i = 0; i < 20; i++) await turn()
+  t.notOk(isDrained)
+  endWork()
+  await drained
+  t.equal(maintenance.inFlight(), 0)
+})
+
+t.test('drained has nothing to wait for when nothing is in flight', async t => {
+  const app = await openApp(t)
+  app.maintenance.set('maintenance')
+  await app.maintenance.drained()
+})
+
+t.test('in read-only, drained does not wait for what is safe', async t => {
+  const begun = Promise.withResolvers<void>()
+  const site = await openSite(t, app => app.get('/', () => { begun.resolve() }))
+  const client = await Connection.open(t, site.port)
+  client.ask('GET /')
+  await begun.promise
+  site.app.maintenance.set('read-only')
+  await site.app.maintenance.drained()
+  t.equal(site.inFlight(), 1)
+})
+
+t.test('who waits for drained is let go when the mode is live again', async t => {
+  const app = await openApp(t)
+  app.maintenance.begin('report')
+  app.maintenance.set('maintenance')
+  const drained = app.maintenance.drained()
+  app.maintenance.set('live')
+  await drained
+  t.equal(app.maintenance.inFlight(), 1)
+})
+
+t.test('a new notice is what is told from then on', async t => {
+  const app = await openApp(t, hello)
+  app.maintenance.set('maintenance')
+  app.maintenance.setNotice({ page: Buffer.from('<p>new'), retryAfterSeconds: 7 })
+  const { headers, body } = await app.inject('/')
+  t.equal(body, '<p>new')
+  t.equal(headers['retry-after'], '7')
+})
+
+t.test('two apps in one process have switches of their own', async t => {
+  const [one, other] = await Promise.all([openApp(t, hello), openApp(t, hello)])
+  one.maintenance.set('maintenance')
+  t.equal((await one.inject('/')).statusCode, 503)
+  t.equal((await other.inject('/')).statusCode, 200)
+})
