@@ -8,7 +8,7 @@ import { messageOf } from '../errors.ts'
 import { Failure } from './failure.ts'
 
 // A restart of the service takes less; while it lasts, waiting goes on.
-const RECONNECT_MS = 30_000
+const RESTART_MS = 30_000
 const RECONNECT_POLL_MS = 100
 
 export interface Client {
@@ -17,8 +17,11 @@ export interface Client {
    * @throws Failure `refused` with the service's reason, or `unreachable` with what stands in the way
    */
   call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T>
-  /** The events from now on, across restarts of the service; the first tells how things stand. */
-  follow (signal: AbortSignal): AsyncGenerator<EventLine>
+  /**
+   * The events from now on, across restarts of the service; the first tells how things stand.
+   * @param patienceMs how long the service may be away
+   */
+  follow (signal: AbortSignal, patienceMs?: number): AsyncGenerator<EventLine>
 }
 
 export function connectTo (socketPath: string): Client {
@@ -36,7 +39,7 @@ export function connectTo (socketPath: string): Client {
       return answer as T
     },
 
-    async * follow (signal) {
+    async * follow (signal, patienceMs = RESTART_MS) {
       let heard = false
       let lostAtMs: number | undefined
       while (true) {
@@ -50,7 +53,7 @@ export function connectTo (socketPath: string): Client {
         } catch (error) {
           if (signal.aborted) return
           lostAtMs ??= performance.now()
-          if (!heard || performance.now() - lostAtMs > RECONNECT_MS) throw error
+          if (!heard || performance.now() - lostAtMs > patienceMs) throw error
         }
         if (signal.aborted) return
         lostAtMs ??= performance.now()

@@ -9,6 +9,10 @@ export interface Terminal {
   redraw: ((text: string) => void) | undefined
   /** Aborts on Ctrl-C. */
   interrupted: AbortSignal
+  /** Aborts on SIGTERM, which then does not end the process. */
+  terminated (): AbortSignal
+  /** Tells systemd, where it listens. */
+  notify (state: Readonly<Record<string, string | number>>): void
 }
 
 export interface Command {

@@ -5,15 +5,17 @@ import { existsSync } from 'node:fs'
 import { createLogUpdate } from 'log-update'
 import { controlSocketPath, userRuntimeDirectory } from '../config.ts'
 import { messageOf } from '../errors.ts'
+import { connectSystemd } from '../platform/systemd.ts'
 import { connectTo } from './client.ts'
 import type { Command, Terminal } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
+import { hold } from './hold.ts'
 import { off } from './off.ts'
 import { on } from './on.ts'
 import { status } from './status.ts'
 import { wait } from './wait.ts'
 
-const commands: Readonly<Record<string, Command>> = { on, off, status, wait }
+const commands: Readonly<Record<string, Command>> = { on, off, status, wait, hold }
 // Where the shipped unit puts it: RuntimeDirectory=myserver.
 const SYSTEM_DIRECTORY = '/run/myserver'
 
@@ -32,7 +34,13 @@ const terminal: Terminal = {
   out: text => { process.stdout.write(`${text}\n`) },
   err: text => { process.stderr.write(`${text}\n`) },
   redraw: process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined,
-  interrupted: interrupted.signal
+  interrupted: interrupted.signal,
+  terminated () {
+    const terminated = new AbortController()
+    process.on('SIGTERM', () => terminated.abort())
+    return terminated.signal
+  },
+  notify: state => { connectSystemd(process.env, process.pid).notify(state) }
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -3,7 +3,9 @@
 
 import type { Mode } from '../maintenance/switch.ts'
 import { messageOf } from '../errors.ts'
-import { isOverdue, moveDurations, type End, type Holder } from './holders.ts'
+import { DrainWatch } from './drain-watch.ts'
+import { EndWatch } from './end-watch.ts'
+import type { End, Holder } from './holders.ts'
 import { OPERATOR } from './protocol.ts'
 import type { RecordState } from './record.ts'
 
@@ -78,38 +80,43 @@ interface PendingLeave {
   outcome: Promise<string | undefined>
 }
 
-// How often the counts are read while something is in flight. A poll and not a notification: nothing that a stuck
-// or dead worker leaves undone can make it miss the end.
-const DRAIN_POLL_MS = 10
 const RECORD_RETRY_MS = 10_000
-const DEADLINE_POLL_MS = 1_000
-const CHECK_AGAIN_MS = 30_000
-const COMPLAIN_AGAIN_MS = 300_000
-// The clock is slewed by less than this between two looks at it (adjtimex(2)); more means that it was set.
-const CLOCK_STEP_MS = 2_000
 
 export class Operator {
   readonly #ports: OperatorPorts
+  readonly #drain: DrainWatch
+  readonly #ends: EndWatch
   #state: RecordState
   #durable = true
-  #drained = false
-  #enteredAtMs: number
   #leaving: PendingLeave | undefined
   #stopped = false
-  #cancelDrainPoll = (): void => {}
   #cancelRetry = (): void => {}
-  #cancelDeadlinePoll = (): void => {}
-  /** When to act on a holder's end again, on the monotonic clock. */
-  #actAgainMs = new Map<string, number>()
-  /** The wall clock less the monotonic one: constant until the clock is set. */
-  #clockOffsetMs: number
 
   /** Takes over in a state that the record has told; {@link resume} goes on from there. */
   constructor (ports: OperatorPorts, state: RecordState) {
     this.#ports = ports
     this.#state = state
-    this.#enteredAtMs = ports.clock.monotonicMs()
-    this.#clockOffsetMs = this.#readClockOffset()
+    const { application, clock, after, report } = ports
+    this.#drain = new DrainWatch({
+      inFlight: () => ports.switch.inFlight('maintenance'),
+      runHooks: () => application.drained(),
+      monotonicMs: () => clock.monotonicMs(),
+      after,
+      drained (tookMs, failures) {
+        for (const reason of failures) report({ event: 'drained-hook-failed', reason })
+        report({ event: 'maintenance-drained', tookMs })
+      }
+    })
+    this.#ends = new EndWatch({
+      holders: () => this.#state.holders,
+      due: holder => this.#actOnEnd(holder),
+      clockSet: (movedMs, endsMoved) => {
+        if (endsMoved) this.#saveOrRetry()
+        report({ event: 'clock-set', movedMs })
+      },
+      clock,
+      after
+    })
     ports.switch.mode = state.mode
   }
 
@@ -117,14 +124,14 @@ export class Operator {
   resume (): void {
     if (!this.#isLive) this.#ports.witness.set()
     this.#saveOrRetry()
-    this.#watchDrain()
-    this.#watchEnds()
+    if (!this.#isLive) this.#drain.start()
+    this.#ends.look()
   }
 
   get status (): OperatorStatus {
     return {
       ...this.#state,
-      drained: this.#drained,
+      drained: this.#drain.isOver,
       inFlight: this.#ports.switch.inFlight(this.#state.mode),
       durable: this.#durable,
       leaving: this.#leaving !== undefined
@@ -142,7 +149,7 @@ export class Operator {
 
     if (known === undefined) this.#state.holders.push({ name, by, since: clock.now(), ...said })
     else Object.assign(known, said)
-    if (said.end !== undefined) this.#actAgainMs.delete(name)
+    if (said.end !== undefined) this.#ends.forget(name)
     this.#yieldTo(name, by)
 
     if (!this.#isLive) {
@@ -152,16 +159,14 @@ export class Operator {
       else report({ event: known === undefined ? 'maintenance-joined' : 'maintenance-updated', ...told })
     } else {
       this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
-      this.#enteredAtMs = clock.monotonicMs()
-      this.#drained = false
       this.#ports.witness.set()
       this.#saveOrRetry()
       this.#ports.switch.mode = 'maintenance'
       const inFlight = this.#ports.switch.inFlight('maintenance')
       report({ event: 'maintenance-entered', ...told, inFlight, durable: this.#durable })
-      this.#watchDrain()
+      if (!this.#stopped) this.#drain.start()
     }
-    this.#watchEnds()
+    if (!this.#stopped) this.#ends.look()
   }
 
   /**
@@ -195,9 +200,9 @@ export class Operator {
   stop (): void {
     this.#stopped = true
     if (this.#leaving !== undefined) this.#cancelLeave('stopping')
-    this.#cancelDrainPoll()
+    this.#drain.stop()
+    this.#ends.stop()
     this.#cancelRetry()
-    this.#cancelDeadlinePoll()
   }
 
   async #open (leaving: Leaving, signal: AbortSignal): Promise<string | undefined> {
@@ -233,12 +238,11 @@ export class Operator {
       return this.#refuse(by, `${messageOf(error)}; a restart would be in maintenance again`)
     }
     witness.clear()
-    this.#cancelDrainPoll()
+    this.#drain.stop()
+    this.#ends.stop()
     this.#cancelRetry()
-    this.#cancelDeadlinePoll()
     this.#durable = true
-    this.#drained = false
-    this.#actAgainMs.clear()
+    for (const { name } of closed.holders) this.#ends.forget(name)
     this.#leaving = undefined
     this.#state = open
     this.#ports.switch.mode = 'live'
@@ -253,7 +257,7 @@ export class Operator {
     this.#saveOrRetry()
     const remaining = this.#state.holders.map(({ name }) => name).join(', ')
     for (const name of names) {
-      this.#actAgainMs.delete(name)
+      this.#ends.forget(name)
       this.#ports.report({ event: 'maintenance-released', holder: name, by, remaining })
     }
     return undefined
@@ -296,59 +300,9 @@ export class Operator {
     return this.#state.mode === 'live'
   }
 
-  #watchDrain (): void {
-    this.#cancelDrainPoll()
-    if (this.#isLive || this.#drained || this.#stopped) return
-    if (this.#ports.switch.inFlight(this.#state.mode) > 0) {
-      this.#cancelDrainPoll = this.#ports.after(DRAIN_POLL_MS, () => this.#watchDrain())
-      return
-    }
-    this.#runHooks()
-  }
-
-  async #runHooks (): Promise<void> {
-    const entered = this.#enteredAtMs
-    const failures = await this.#ports.application.drained()
-    // Maintenance may have been left, and entered again, meanwhile.
-    if (this.#isLive || this.#drained || this.#enteredAtMs !== entered) return
-    for (const reason of failures) this.#ports.report({ event: 'drained-hook-failed', reason })
-    this.#drained = true
-    this.#ports.report({ event: 'maintenance-drained', tookMs: Math.round(this.#ports.clock.monotonicMs() - entered) })
-  }
-
-  #watchEnds (): void {
-    this.#cancelDeadlinePoll()
-    if (this.#stopped || !this.#state.holders.some(({ end }) => end !== undefined)) {
-      this.#clockOffsetMs = this.#readClockOffset()
-      return
-    }
-    this.#followClock()
-    const { clock } = this.#ports
-    for (const holder of [...this.#state.holders]) {
-      const isDue = isOverdue(holder, clock.now()) && clock.monotonicMs() >= (this.#actAgainMs.get(holder.name) ?? -Infinity)
-      if (isDue) this.#actOnEnd(holder)
-    }
-    if (!this.#isLive) this.#cancelDeadlinePoll = this.#ports.after(DEADLINE_POLL_MS, () => this.#watchEnds())
-  }
-
   #actOnEnd ({ name, end }: Holder): void {
     if (end === undefined) return
-    const stays = end.then === 'stay'
-    this.#actAgainMs.set(name, this.#ports.clock.monotonicMs() + (stays ? COMPLAIN_AGAIN_MS : CHECK_AGAIN_MS))
-    if (stays) this.#ports.report({ event: 'maintenance-overdue', holder: name, until: end.at })
+    if (end.then === 'stay') this.#ports.report({ event: 'maintenance-overdue', holder: name, until: end.at })
     else if (this.#leaving === undefined) this.leave({ holder: name, by: 'the end time', force: end.then === 'open' })
-  }
-
-  #followClock (): void {
-    const offset = this.#readClockOffset()
-    const movedMs = offset - this.#clockOffsetMs
-    if (Math.abs(movedMs) < CLOCK_STEP_MS) return
-    this.#clockOffsetMs = offset
-    if (moveDurations(this.#state.holders, movedMs)) this.#saveOrRetry()
-    this.#ports.report({ event: 'clock-set', movedMs: Math.round(movedMs) })
-  }
-
-  #readClockOffset (): number {
-    return this.#ports.clock.now().getTime() - this.#ports.clock.monotonicMs()
   }
 }

@@ -98,7 +98,7 @@ t.test('what an ended worker had in flight is forgotten, and nothing else', asyn
     gate.admit(true)
     gate.admit(false)
     gate.countRefused()
-    gate.beat()
+    gate.beat(0)
   }
   theSwitch.mode = 'read-only'
   theSwitch.forgetInFlight(0)
@@ -145,24 +145,49 @@ t.test('refusing counts nothing by itself and leaves nothing in flight', async t
 t.test('beats change and have nothing to do with the counts', async t => {
   const { theSwitch, gate } = openOne()
   const before = theSwitch.beats(0)
-  gate.beat()
+  gate.beat(0)
   t.not(theSwitch.beats(0), before)
   t.equal(theSwitch.inFlight('live'), 0)
 })
 
-t.test('workers do not share a cache line', async t => {
+t.test('a beat tells how late it was', async t => {
+  const { theSwitch, gate } = openOne()
+  t.equal(theSwitch.lagMs(0), 0)
+  gate.beat(12.4)
+  t.equal(theSwitch.lagMs(0), 12)
+  gate.beat(0)
+  t.equal(theSwitch.lagMs(0), 0)
+})
+
+t.test('admissions are counted by worker, refusals and releases are not', async t => {
+  const { theSwitch, gates } = open(2)
+  gates[1]?.admit(true)
+  gates[1]?.admit(false)
+  gates[1]?.release(false)
+  theSwitch.mode = 'maintenance'
+  gates[1]?.admit(false)
+  t.same([theSwitch.admitted(0), theSwitch.admitted(1)], [0, 2])
+})
+
+t.test('workers share no cache line, with each other or with the mode', async t => {
   const { memory, theSwitch, gates } = open(4)
   const words = new Int32Array(memory)
-  theSwitch.mode = 'read-only'
-  const lineOf = (word: number): number => Math.floor(word * Int32Array.BYTES_PER_ELEMENT / 64)
-  const used = [lineOf(words.findIndex(word => word !== 0))]
-  theSwitch.mode = 'live'
-  for (const gate of gates) {
-    gate.admit(false)
-    used.push(lineOf(words.findIndex(word => word !== 0)))
-    gate.release(false)
+  const linesWrittenBy = (write: () => void): number[] => {
+    words.fill(0)
+    write()
+    return [...new Set([...words.keys()].filter(word => words[word] !== 0).map(word => Math.floor(word * 4 / 64)))]
   }
-  t.equal(new Set(used).size, used.length)
+  const used = [linesWrittenBy(() => { theSwitch.mode = 'maintenance' })]
+  for (const gate of gates) {
+    used.push(linesWrittenBy(() => {
+      gate.admit(true)
+      gate.admit(false)
+      gate.countRefused()
+      gate.beat(1)
+    }))
+  }
+  t.same(used.map(lines => lines.length), Array(5).fill(1))
+  t.equal(new Set(used.flat()).size, 5)
 })
 
 t.test('property: in any sequence, every admission and count is what the mode says', async t => {

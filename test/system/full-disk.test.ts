@@ -11,9 +11,9 @@ onEachSuite('with a full disk', async (t, suite) => {
   await machine.run(`
     set -e
     systemctl stop myserver
-    mount -t tmpfs -o size=32k,mode=750,uid=$(id -u myserver),gid=$(id -g myserver) tmpfs /mnt
-    cp -p ${state}/maintenance.json /mnt
-    mount --move /mnt ${state}
+    cp -p ${state}/maintenance.json /root/record
+    mount -t tmpfs -o size=32k,mode=750,uid=$(id -u myserver),gid=$(id -g myserver) tmpfs ${state}
+    cp -p /root/record ${state}/maintenance.json
     systemctl start myserver`)
   await fill(machine)
 

@@ -1,0 +1,68 @@
+// myserverctl hold: holds maintenance for as long as it runs. The maintenance units run it, so that a unit is active
+// exactly while its claim stands.
+
+import { paths, type EnterRequest, type Status } from '../control/protocol.ts'
+import { parse, parseDuration } from './args.ts'
+import type { Command } from './command.ts'
+import { Failure, exitCodes } from './failure.ts'
+import { waitFor } from './waiting.ts'
+
+export const hold: Command = {
+  summary: 'hold maintenance until stopped (for systemd units)',
+  help: `Usage: myserverctl hold --holder NAME [options]
+
+Enters maintenance in a holder's name, tells systemd READY when nothing is in flight any more,
+and runs until the claim ends. SIGTERM gives the claim back first. If it ends otherwise, killed
+or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
+
+  --holder NAME     in whose name
+  --reason TEXT     for the journal
+  --for DURATION    the claim ends, and opens, after 90 (seconds), 90s, 30m or 2h
+  --wait TIMEOUT    how long to wait for what is in flight (10m); then it fails, names it,
+                    and maintenance stays on
+  --socket PATH     the service's control socket
+`,
+  async run (args, connect, terminal) {
+    const values = parse(args, {
+      holder: { type: 'string' },
+      reason: { type: 'string' },
+      for: { type: 'string' },
+      wait: { type: 'string', default: '10m' }
+    })
+    const { holder } = values
+    if (holder === undefined) throw new Failure('usage', '--holder NAME is missing')
+    const request: EnterRequest = {
+      holder,
+      ...values.reason !== undefined && { reason: values.reason },
+      ...values.for !== undefined && { forMs: parseDuration('--for', values.for), then: 'open' }
+    }
+    const timeoutMs = parseDuration('--wait', values.wait)
+    const terminated = terminal.terminated()
+    const client = connect(values.socket)
+
+    await client.call<Status>('PUT', paths.maintenance, request)
+    try {
+      await waitFor({ until: 'drained', timeoutMs, json: false }, client, { ...terminal, interrupted: AbortSignal.any([terminal.interrupted, terminated]) })
+    } catch (error) {
+      if (terminated.aborted) return await giveBack()
+      throw error
+    }
+    terminal.out('maintenance is on and nothing is in flight')
+    terminal.notify({ READY: 1, STATUS: 'maintenance is on and drained' })
+
+    for await (const { status } of client.follow(AbortSignal.any([terminal.interrupted, terminated]), Infinity)) {
+      if (status.holders.some(({ name }) => name === holder)) continue
+      terminal.out(`the claim of ${holder} has ended; the service is ${status.mode === 'live' ? 'live' : 'in maintenance'}`)
+      return exitCodes.done
+    }
+    if (terminated.aborted) return await giveBack()
+    throw new Failure('interrupted', `stopped holding. The claim stands; to give it back: myserverctl off --holder ${holder}`)
+
+    async function giveBack (): Promise<number> {
+      terminal.notify({ STOPPING: 1, STATUS: 'giving maintenance back' })
+      await client.call<Status>('DELETE', `${paths.maintenance}?holder=${encodeURIComponent(holder ?? '')}`)
+      terminal.out(`the claim of ${holder} was given back`)
+      return exitCodes.done
+    }
+  }
+}
