@@ -349,6 +349,8 @@ start() {
   started=yes
   systemctl daemon-reload
   systemctl --quiet enable myserver
+  # Compiled sources are kept by path, and every release has paths of its own: those of old ones would pile up.
+  rm -rf "$cache/compile"
   # A restart, unlike stop and start, leaves the listening socket with systemd. It returns when the service is ready.
   systemctl restart myserver || die "myserver $version did not become ready; why: journalctl -u myserver -n 50"
 }

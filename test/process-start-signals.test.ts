@@ -12,7 +12,7 @@ import { ServiceProcess, fixture, startService } from './helpers/service.ts'
 t.setTimeout(120_000)
 
 const INSPECTOR_PORT = 9229
-const STARTS = 14
+const STARTS = 10
 // The mask in /proc/PID/status has signal n in bit n - 1.
 const SIGUSR1_BIT = 1n << BigInt(constants.signals.SIGUSR1 - 1)
 const needsProc = process.platform === 'linux' ? false : 'there is no /proc to see the blocked signals in'

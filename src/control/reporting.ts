@@ -3,9 +3,9 @@
 import type { Logger } from '../log.ts'
 import { isOverdue } from './holders.ts'
 import type { OperatorEvent, OperatorStatus } from './operator.ts'
-import type { PoolEvent } from './worker-pool.ts'
+import type { WorkerEvent } from './worker-slot.ts'
 
-export type ServiceEvent = OperatorEvent | PoolEvent
+export type ServiceEvent = OperatorEvent | WorkerEvent
 
 interface Wording {
   level: 'info' | 'warn' | 'error'

@@ -201,9 +201,9 @@ t.test('under load, with another server on the same socket, no request is lost',
   }
   const failures: unknown[] = []
   let answered = 0
-  let stopping = false
+  const load = { stopping: false }
   const lanes = Array.from({ length: 8 }, async (_, lane) => {
-    for (let round = lane; !stopping; round++) {
+    for (let round = lane; !load.stopping; round++) {
       await requestOnce(socket.port, round % 4).then(() => answered++, error => failures.push(error))
     }
   })
@@ -215,7 +215,7 @@ t.test('under load, with another server on the same socket, no request is lost',
     await close()
     close = next
   }
-  stopping = true
+  load.stopping = true
   await Promise.all(lanes)
   await close()
   t.same(failures, [])

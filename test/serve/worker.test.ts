@@ -10,6 +10,8 @@ import { path } from './held-app.ts'
 
 const GRACE_MS = 5_000
 
+t.jobs = 4
+
 function start (t: Test, data: WorkerData) {
   const worker = new Worker(new URL('../../src/serve/worker.ts', import.meta.url), { workerData: data })
   t.teardown(() => worker.terminate())
@@ -49,8 +51,7 @@ t.test('its beats show that its event loop turns', async t => {
 
 t.test('a new notice reaches those who are refused', async t => {
   const socket = await shareSocket(t)
-  const { hear, tell, theSwitch } = start(t, workerData())
-  theSwitch.mode = 'maintenance'
+  const { hear, tell } = start(t, workerData({}, 'stand-in'))
   await hear('ready')
   tell({ type: 'listen', fd: socket.duplicate() })
   await hear('serving')

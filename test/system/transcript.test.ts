@@ -1,10 +1,39 @@
 // What the README promises, command by command.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { checkout } from './machine.ts'
 import { bootInstalled, enter, leave, mainPid, untilStatus, url, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
 
+/** The commands of the README's transcript, each with the lines that the README shows below it. */
+function readTranscript (): Array<{ command: string, shown: string[] }> {
+  const readme = readFileSync(join(checkout, 'README.md'), 'utf8')
+  const [, transcript] = /```console\n(.*?)```/s.exec(readme) ?? []
+  if (transcript === undefined) throw new Error('README.md has no console block')
+  return transcript.split(/^\$ /m).slice(1).map(part => {
+    const [command = '', ...shown] = part.trimEnd().split('\n')
+    return { command, shown }
+  })
+}
+
+/** Times, counts and sizes differ from run to run. */
+function simplify (text: string): string {
+  return text.toLowerCase().replaceAll(/\d+/g, '0').replaceAll(/[ \r]+/g, ' ').replaceAll(/ $/gm, '')
+}
+
 onEachSuite('the transcript of the README', async (t, suite) => {
   const machine = await bootInstalled(t, suite)
+
+  await t.test('does what it shows, word for word', async t => {
+    for (const { command, shown } of readTranscript()) {
+      const { stdout } = await machine.run(command)
+      if (command.includes('SIGUSR1')) await untilStatus(machine, /^maintenance since .*, drained/)
+      if (command.includes('SIGUSR2')) await untilStatus(machine, /^live$/)
+      for (const line of shown) t.ok(simplify(stdout).includes(simplify(line)), `${command}: ${line}`)
+    }
+    t.equal(await machine.status(), 'live', 'it ends where it began')
+  })
 
   await t.test('the site is served', async t => {
     const { status, body } = await visit(machine, '/')

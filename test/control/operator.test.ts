@@ -1,0 +1,324 @@
+import t from 'tap'
+import { inMaintenance, live, Rig, settle } from '../helpers/operator-rig.ts'
+
+const by = 'SIGUSR1'
+
+t.test('entering writes the record before it sets the switch', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.deeds.length = 0
+  rig.operator.enter({ by })
+  t.same(rig.deeds, ['record maintenance', 'switch maintenance'])
+})
+
+t.test('leaving writes the record before it sets the switch', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.operator.resume()
+  rig.deeds.length = 0
+  await rig.operator.leave({ by })
+  t.same(rig.deeds, ['record live', 'switch live'])
+})
+
+t.test('it starts in the mode that the record has told, before anything else', async t => {
+  t.equal(new Rig({ state: inMaintenance() }).mode, 'maintenance')
+  t.equal(new Rig({ state: live() }).mode, 'live')
+})
+
+t.test('resuming makes the state durable', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.disk = live()
+  rig.operator.resume()
+  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.hasWitness, true)
+})
+
+t.test('entering says who asked, what is in flight and that it is durable', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.inFlight = 3
+  rig.operator.enter({ by })
+  t.match(rig.last('maintenance-entered'), { by, inFlight: 3, durable: true, holder: 'operator' })
+  t.match(rig.operator.status, { mode: 'maintenance', by, inFlight: 3, drained: false, durable: true, leaving: false })
+})
+
+t.test('entering again changes nothing and says so', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.operator.enter({ by })
+  await settle()
+  const before = structuredClone(rig.disk)
+  await rig.advance(5000)
+  rig.operator.enter({ by: 'somebody else' })
+  t.same(rig.disk, before)
+  t.equal(rig.names().at(-1), 'maintenance-unchanged')
+  t.equal(rig.count('maintenance-entered'), 1)
+})
+
+t.test('leaving while live changes nothing and says so', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.deeds.length = 0
+  t.equal(await rig.operator.leave({ by }), undefined)
+  t.same(rig.deeds, [])
+  t.same(rig.names(), ['maintenance-unchanged'])
+})
+
+t.test('leaving says who asked and how long maintenance lasted', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.operator.enter({ by })
+  await rig.advance(90_000)
+  await rig.operator.leave({ by: 'SIGUSR2' })
+  t.match(rig.last('maintenance-left'), { by: 'SIGUSR2', lastedMs: 90_000 })
+})
+
+t.test('drained is told when the last one in flight is over, with how long it took', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.inFlight = 2
+  rig.operator.enter({ by })
+  await rig.advance(100)
+  rig.finish()
+  await rig.advance(100)
+  t.equal(rig.count('maintenance-drained'), 0)
+  t.equal(rig.operator.status.drained, false)
+  rig.finish()
+  await rig.advance(100)
+  const [drained] = rig.events.flatMap(event => event.event === 'maintenance-drained' ? [event.tookMs] : [])
+  t.ok(drained !== undefined && drained >= 200 && drained < 300, `it took ${drained} ms`)
+  t.equal(rig.operator.status.drained, true)
+})
+
+t.test('drained is told once, whatever comes after', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.operator.enter({ by })
+  await rig.advance(1000)
+  rig.operator.enter({ by })
+  rig.operator.enter({ by, holder: 'another' })
+  await rig.advance(60_000)
+  t.equal(rig.count('maintenance-drained'), 1)
+})
+
+t.test('drained is told after a start in maintenance too', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.operator.resume()
+  await rig.advance(100)
+  t.equal(rig.count('maintenance-drained'), 1)
+})
+
+t.test('a drain that was left before its end is never told, not even when maintenance is entered again', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.admit()
+  rig.operator.enter({ by })
+  await rig.operator.leave({ by })
+  rig.finish()
+  await rig.advance(1000)
+  t.equal(rig.count('maintenance-drained'), 0)
+  rig.admit()
+  rig.operator.enter({ by })
+  await rig.advance(1000)
+  t.equal(rig.count('maintenance-drained'), 0)
+  rig.finish()
+  await rig.advance(1000)
+  t.equal(rig.count('maintenance-drained'), 1)
+})
+
+t.test('hooks that end only after maintenance was left and entered again tell nothing of the new one', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  const ends: Array<() => void> = []
+  rig.hooks = async () => await new Promise(resolve => ends.push(() => resolve([])))
+  rig.operator.enter({ by })
+  await settle()
+  await rig.operator.leave({ by })
+  rig.admit()
+  rig.operator.enter({ by })
+  ends[0]?.()
+  await rig.advance(1000)
+  t.equal(rig.count('maintenance-drained'), 0)
+})
+
+t.test('a record that cannot be written does not keep it from entering, and is told', async t => {
+  for (const failure of ['before', 'after'] as const) {
+    const rig = new Rig()
+    rig.operator.resume()
+    rig.diskFailure = failure
+    rig.operator.enter({ by })
+    t.equal(rig.mode, 'maintenance')
+    t.match(rig.last('record-unwritable'), { reason: /space|synced/ })
+    t.match(rig.last('maintenance-entered'), { durable: false })
+    t.equal(rig.operator.status.durable, false)
+    t.equal(rig.hasWitness, true)
+  }
+})
+
+t.test('a record that could not be written is tried again until it is, and said once each', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.diskFailure = 'before'
+  rig.operator.enter({ by })
+  await rig.advance(60_000)
+  t.equal(rig.count('record-unwritable'), 1)
+  t.equal(rig.disk.mode, 'live')
+  rig.diskFailure = 'none'
+  await rig.advance(60_000)
+  t.equal(rig.count('record-written'), 1)
+  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.operator.status.durable, true)
+})
+
+t.test('entering again tries the record that could not be written at once', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.diskFailure = 'before'
+  rig.operator.enter({ by })
+  rig.diskFailure = 'none'
+  rig.operator.enter({ by })
+  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.timers, 0)
+})
+
+t.test('leaving is refused where the record cannot be written, and says so', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.operator.resume()
+  rig.diskFailure = 'before'
+  t.match(await rig.operator.leave({ by }), /no space left/)
+  t.equal(rig.mode, 'maintenance')
+  t.match(rig.last('leave-refused'), { by, reason: /no space left/ })
+  t.equal(rig.count('maintenance-left'), 0)
+  t.equal(rig.hasWitness, true)
+})
+
+t.test('a leave that failed when the new record was in place puts the old one back', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.operator.resume()
+  rig.diskFailure = 'after'
+  rig.watch = deed => { if (deed === 'record live') setImmediate(() => { rig.diskFailure = 'none' }) }
+  await rig.operator.leave({ by })
+  t.equal(rig.mode, 'maintenance')
+  t.equal(rig.disk.mode, 'maintenance')
+  await settle()
+  await rig.advance(60_000)
+  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.operator.status.durable, true)
+})
+
+t.test('leaving waits until the application serves', async t => {
+  const rig = new Rig({ state: inMaintenance(), isServing: false })
+  rig.operator.resume()
+  const left = rig.operator.leave({ by })
+  await settle()
+  t.equal(rig.mode, 'maintenance')
+  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.count('leave-waiting'), 1)
+  t.equal(rig.operator.status.leaving, true)
+  rig.setServing(true)
+  t.equal(await left, undefined)
+  t.equal(rig.mode, 'live')
+  t.equal(rig.operator.status.leaving, false)
+})
+
+t.test('asking to leave again while a leave waits changes nothing, and both are done together', async t => {
+  const rig = new Rig({ state: inMaintenance(), isServing: false })
+  rig.operator.resume()
+  const both = [rig.operator.leave({ by }), rig.operator.leave({ by })]
+  await settle()
+  rig.setServing(true)
+  t.same(await Promise.all(both), [undefined, undefined])
+  t.equal(rig.count('maintenance-left'), 1)
+})
+
+t.test('entering cancels a leave that waits', async t => {
+  const rig = new Rig({ state: inMaintenance(), isServing: false })
+  rig.operator.resume()
+  const left = rig.operator.leave({ by: 'SIGUSR2' })
+  await settle()
+  rig.operator.enter({ by })
+  t.match(rig.last('leave-cancelled'), { by })
+  rig.setServing(true)
+  t.match(await left, /asked for again/)
+  await settle()
+  t.equal(rig.mode, 'maintenance')
+  t.equal(rig.disk.mode, 'maintenance')
+})
+
+t.test('entering between the answer of the application and the opening cancels the leave', async t => {
+  const rig = new Rig({ state: inMaintenance(), isServing: false })
+  rig.operator.resume()
+  const left = rig.operator.leave({ by: 'SIGUSR2' })
+  await settle()
+  rig.setServing(true)
+  rig.operator.enter({ by })
+  await left
+  t.equal(rig.mode, 'maintenance')
+  t.equal(rig.disk.mode, 'maintenance')
+})
+
+t.test('a check that does not pass keeps maintenance on, and the leave says what it saw', async t => {
+  const rig = new Rig({ state: inMaintenance(), check: async () => 'connection refused' })
+  rig.operator.resume()
+  t.match(await rig.operator.leave({ by }), /connection refused/)
+  t.equal(rig.mode, 'maintenance')
+  t.match(rig.last('leave-refused'), { reason: /connection refused/ })
+})
+
+t.test('force leaves without the check', async t => {
+  const rig = new Rig({ state: inMaintenance(), check: async () => 'connection refused' })
+  rig.operator.resume()
+  t.equal(await rig.operator.leave({ by, force: true }), undefined)
+  t.match(rig.last('maintenance-left'), { forced: true })
+})
+
+t.test('entering while the check runs cancels the leave', async t => {
+  let pass = (): void => {}
+  const rig = new Rig({ state: inMaintenance(), check: async () => await new Promise(resolve => { pass = () => resolve(undefined) }) })
+  rig.operator.resume()
+  const left = rig.operator.leave({ by })
+  await settle()
+  rig.operator.enter({ by })
+  pass()
+  await left
+  t.equal(rig.mode, 'maintenance')
+})
+
+t.test('after stop leaving is refused and entering still works', async t => {
+  const rig = new Rig({ state: inMaintenance() })
+  rig.operator.resume()
+  rig.operator.stop()
+  t.match(await rig.operator.leave({ by }), /stopping/)
+  t.equal(rig.mode, 'maintenance')
+
+  const other = new Rig()
+  other.operator.resume()
+  other.operator.stop()
+  other.operator.enter({ by })
+  t.equal(other.mode, 'maintenance')
+  t.equal(other.disk.mode, 'maintenance')
+})
+
+t.test('stop cancels a leave that waits, and leaves no timer behind', async t => {
+  const rig = new Rig({ state: inMaintenance(), isServing: false })
+  rig.inFlight = 1
+  rig.diskFailure = 'before'
+  rig.operator.resume()
+  const left = rig.operator.leave({ by })
+  await settle()
+  t.ok(rig.timers > 0)
+  rig.operator.stop()
+  t.match(await left, /again|stopping/)
+  rig.setServing(true)
+  await settle()
+  t.equal(rig.mode, 'maintenance')
+  t.equal(rig.timers, 0)
+})
+
+t.test('live, nothing is being watched: there are no timers', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.inFlight = 1
+  rig.operator.enter({ by })
+  await rig.operator.leave({ by })
+  t.equal(rig.timers, 0)
+})
