@@ -36,6 +36,9 @@ export interface Control {
   close (): Promise<void>
 }
 
+// With PrivateUsers= the kernel shows all users but root and the service's own as this one: user_namespaces(7).
+const HIDDEN_UID = 65534
+
 /** @throws ServiceError ERR_LISTEN */
 export async function openControl (options: ControlOptions): Promise<Control> {
   const { config, operator, pool, refusedSinceEntering, logger, umask } = options
@@ -63,7 +66,8 @@ export async function openControl (options: ControlOptions): Promise<Control> {
     metrics: () => metrics.read(),
     caller (fd) {
       const peer = peerOf(fd)
-      return peer === undefined ? 'the control socket' : `${peer.user}, pid ${peer.pid}`
+      if (peer === undefined) return 'the control socket'
+      return `${peer.uid === HIDDEN_UID ? 'somebody in its group' : peer.user}, pid ${peer.pid}`
     },
     // Requests are logged as the transitions that they bring about.
     logger: logger.child({}, { level: 'warn' })

@@ -14,10 +14,10 @@ export function hold (): Held {
   return { begun: Promise.withResolvers(), end: Promise.withResolvers() }
 }
 
-/** Sends a GET and hangs up as soon as it has begun. Resolves when the server knows. */
-export async function askAndHangUp (t: Scope, site: Site, { begun }: Held): Promise<void> {
+/** Sends a request and hangs up as soon as it has begun. Resolves when the server knows. */
+export async function askAndHangUp (t: Scope, site: Site, { begun }: Held, method = 'GET'): Promise<void> {
   const client = await Connection.open(t, site.port)
-  client.ask('GET /')
+  client.ask(`${method} /`)
   const { reply } = await begun.promise
   const closed = once(reply.raw, 'close')
   client.hangUp()

@@ -156,6 +156,19 @@ t.test('a HEAD route that Fastify derives counts until its handler has settled, 
   t.equal(await countAfterAll(site), 0)
 })
 
+t.test('a HEAD request whose client has hung up counts until its handler has settled', async t => {
+  const handler = hold()
+  const site = await openSite(t, app => app.get('/', async (request, reply) => {
+    handler.begun.resolve({ request, reply })
+    await handler.end.promise
+    return 'done'
+  }))
+  await askAndHangUp(t, site, handler, 'HEAD')
+  t.equal(site.inFlight(), 1)
+  handler.end.resolve()
+  t.equal(await countAfterAll(site), 0)
+})
+
 t.test('a handler shared by several routes is counted once a request', async t => {
   const seen: number[] = []
   const site = await openSite(t, app => {

@@ -1,6 +1,7 @@
 // What systemd does for the service: restarts it when it hangs or dies, and not when its settings are wrong.
 
-import { bootInstalled, countEvents, mainPid, untilReplaced, visit } from './product.ts'
+import * as load from './load.ts'
+import { bootInstalled, countEvents, mainPid, port, untilReplaced, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
 
 const settings = '/etc/myserver/myserver.env'
@@ -8,16 +9,21 @@ const settings = '/etc/myserver/myserver.env'
 onEachSuite('systemd', async (t, suite) => {
   const machine = await bootInstalled(t, suite)
 
-  await t.test('lets the watchdog end a process that hangs, and starts another', async t => {
+  await t.test('lets the watchdog end a process that hangs, and starts another, which refuses nobody', async t => {
     // The shipped interval is right for production; nobody wants to wait for it here.
     await machine.run(`
       mkdir -p /run/systemd/system/myserver.service.d
       printf '[Service]\\nWatchdogSec=2s\\n' >/run/systemd/system/myserver.service.d/watchdog.conf
       systemctl daemon-reload && systemctl restart myserver`)
     const pid = await mainPid(machine)
+    const traffic = load.start({ port, concurrency: 4 })
+    await traffic.answered(50, 200)
     await machine.run(`kill -STOP ${pid}`)
     await untilReplaced(machine, pid)
-    t.equal((await visit(machine)).status, 200)
+    await traffic.answered(50, 200)
+    const report = await traffic.stop()
+    t.match(report, { refused: 0, errors: {} })
+    t.ok(report.reset + report.cutOff <= 4, `only what was being served failed: ${report.reset + report.cutOff}`)
     t.match(await machine.journal('--boot --unit myserver'), /watchdog timeout/i)
   })
 

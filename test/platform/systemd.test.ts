@@ -1,0 +1,80 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import t from 'tap'
+import { connectSystemd, inheritedFds } from '../../src/platform/systemd.ts'
+import { hasLibsystemd, NotifySocket } from '../helpers/notify-socket.ts'
+import { root, type Scope } from '../helpers/service.ts'
+
+const skip = !hasLibsystemd && 'there is no libsystemd'
+
+/** libsystemd reads $NOTIFY_SOCKET by itself. */
+function notifySocket (t: Scope): NotifySocket {
+  const notify = new NotifySocket(t)
+  process.env.NOTIFY_SOCKET = notify.path
+  t.teardown(() => { delete process.env.NOTIFY_SOCKET })
+  return notify
+}
+
+t.test('without a service manager every call does nothing', async t => {
+  const systemd = connectSystemd({}, process.pid)
+  t.equal(systemd.managed, false)
+  t.equal(systemd.watchdogPingMs, undefined)
+  systemd.notify({ READY: 1 })
+  systemd.store('listen', 0)
+  systemd.unstore('listen')
+  t.equal(systemd.journal({ MESSAGE: 'to nobody' }), false)
+})
+
+t.test('without a service manager libsystemd is not needed', async t => {
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', `
+    const { connectSystemd } = await import('./src/platform/systemd.ts')
+    const { readFileSync } = await import('node:fs')
+    connectSystemd({}, 1)
+    console.log(readFileSync('/proc/self/maps', 'utf8').includes('libsystemd'))`], { encoding: 'utf8', cwd: root })
+  t.same({ stdout, stderr }, { stdout: 'false\n', stderr: '' })
+})
+
+t.test('what is notified reaches the service manager, one assignment a line', { skip }, async t => {
+  const notify = notifySocket(t)
+  const systemd = connectSystemd(process.env, process.pid)
+  t.equal(systemd.managed, true)
+  systemd.notify({ READY: 1, STATUS: 'live' })
+  await notify.until(() => notify.received.length > 0)
+  t.same(notify.received, [{ READY: '1', STATUS: 'live' }])
+})
+
+t.test('a status of two lines stays one assignment', { skip }, async t => {
+  const notify = notifySocket(t)
+  connectSystemd(process.env, process.pid).notify({ STATUS: 'live\nREADY=1' })
+  await notify.until(() => notify.received.length > 0)
+  t.same(notify.received, [{ STATUS: 'live READY=1' }])
+})
+
+t.test('a descriptor is stored under its name, to be kept whatever poll says, and taken out again', { skip }, async t => {
+  const notify = notifySocket(t)
+  const systemd = connectSystemd(process.env, process.pid)
+  const fd = openSync('/dev/null', 'r')
+  t.teardown(() => closeSync(fd))
+  systemd.store('listen', fd)
+  systemd.unstore('listen')
+  await notify.until(() => notify.received.length > 1)
+  t.same(notify.received, [{ FDSTORE: '1', FDNAME: 'listen', FDPOLL: '0' }, { FDSTOREREMOVE: '1', FDNAME: 'listen' }])
+})
+
+t.test('the watchdog is told twice in its interval, if it is meant for this process', { skip }, async t => {
+  const env = { NOTIFY_SOCKET: '/nowhere', WATCHDOG_USEC: '10000000' }
+  t.equal(connectSystemd(env, 7).watchdogPingMs, 5000)
+  t.equal(connectSystemd({ ...env, WATCHDOG_PID: '7' }, 7).watchdogPingMs, 5000)
+  t.equal(connectSystemd({ ...env, WATCHDOG_PID: '8' }, 7).watchdogPingMs, undefined)
+  t.equal(connectSystemd({ NOTIFY_SOCKET: '/nowhere' }, 7).watchdogPingMs, undefined)
+})
+
+t.test('inherited descriptors are known by name, from 3 on', async t => {
+  const env = { LISTEN_PID: '7', LISTEN_FDS: '2', LISTEN_FDNAMES: 'listen:maintenance' }
+  t.same([...inheritedFds(env, 7)], [['listen', 3], ['maintenance', 4]])
+})
+
+t.test('descriptors that were handed to another process are not taken', async t => {
+  t.equal(inheritedFds({ LISTEN_PID: '8', LISTEN_FDS: '1', LISTEN_FDNAMES: 'listen' }, 7).size, 0)
+  t.equal(inheritedFds({}, 7).size, 0)
+})
