@@ -27,11 +27,6 @@ t.test('--help names every option', async t => {
   t.same(named.toSorted(), ['--check-config', '--help', '--version'])
 })
 
-t.test('--help fits a terminal of 120 columns', async t => {
-  const { out = '' } = answerOptions(['--help'], env) ?? {}
-  t.same(out.split('\n').filter(line => line.length > 120), [])
-})
-
 t.test('--version is that of package.json', async t => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   t.same(answerOptions(['--version'], env), { code: 0, out: `${version}\n`, err: '' })

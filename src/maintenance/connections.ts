@@ -7,8 +7,18 @@ import type { Duplex } from 'node:stream'
 import type { Entry, InFlight } from './in-flight.ts'
 import type { Gate } from './switch.ts'
 
-/** Awaits a 100 (Continue): written when the request is admitted, so that a refused client sends no body. */
-export const expectsContinue = Symbol('expects 100-continue')
+/**
+ * What the response's client expects before it sends its body: answered when the request is admitted, so that a refused
+ * client sends none. `continue`: 100 (Continue); `unknown`: something that Node answers with 417.
+ */
+export const expectation = Symbol('expectation')
+
+declare module 'node:http' {
+  interface ServerResponse {
+    [expectation]?: 'continue' | 'unknown'
+  }
+}
+
 /** Counted when its connection was upgraded: a plugin may route it through Fastify afterwards. */
 export const countedAsUpgrade = Symbol('counted as upgrade')
 
@@ -29,12 +39,12 @@ export function upgradedSockets (server: Server): ReadonlySet<Socket> {
 
 /** @param wholeServer whether what cannot be told to belong to a route is under the switch */
 export function guardConnections (server: Server, { gate, inFlight, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
-  server.on('checkContinue', askToEnter)
-  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    // Node's own answer to an expectation that it does not know, once the request is let in.
-    if (gate.mode === 'live') response.writeHead(417).end()
-    else server.emit('request', request, response)
-  })
+  for (const [event, expected] of [['checkContinue', 'continue'], ['checkExpectation', 'unknown']] as const) {
+    server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+      response[expectation] = expected
+      server.emit('request', request, response)
+    })
+  }
   if (!wholeServer) return
 
   const sockets = new Set<Socket>()
@@ -65,11 +75,6 @@ export function guardConnections (server: Server, { gate, inFlight, refuseRaw }:
       gate.release(false)
     })
     return Reflect.apply(emit, this, [event, ...args])
-  }
-
-  function askToEnter (request: IncomingMessage, response: ServerResponse): void {
-    Object.defineProperty(response, expectsContinue, { value: true })
-    server.emit('request', request, response)
   }
 }
 

@@ -1,10 +1,12 @@
 // Tells when an admitted request is over: its response has finished or its connection has closed, and its handler
 // has settled. A client that hangs up does not make a running database write go away.
 
-import type { FastifyReply, FastifyRequest, RouteHandlerMethod, RouteOptions } from 'fastify'
+import type { FastifyContextConfig, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 
-const counted = Symbol('counted handler')
-type Handler = RouteHandlerMethod & { [counted]?: true }
+// Stands in the configuration of routes whose handler is wrapped: Fastify binds handlers, which loses any mark on them.
+const followed = Symbol('followed')
+/** `done`: the handler has ended. `replies`: it ended, or left its reply to a callback or to Fastify's error handling. */
+type Settlement = 'done' | 'replies'
 
 /** Something in flight. */
 export interface Entry {
@@ -27,6 +29,7 @@ export class Ticket implements Entry {
   readonly #release: () => void
   #running = false
   #closed = false
+  #replying = false
   #over = false
 
   /** @param release called once, when the request is over */
@@ -56,9 +59,15 @@ export class Ticket implements Entry {
     this.#running = true
   }
 
-  settled (): void {
+  settled (settlement: Settlement): void {
     this.#running = false
-    if (this.#closed) this.#end()
+    if (this.#closed && (settlement === 'done' || this.#isAnswered())) this.#end()
+  }
+
+  /** A reply was sent, by whomever; its hooks may still run. */
+  replying (): void {
+    this.#replying = true
+    if (this.#closed && !this.#running) this.#end()
   }
 
   #close (): void {
@@ -66,19 +75,11 @@ export class Ticket implements Entry {
     if (this.#running) return
     // Nothing was sent and no promise is pending: an aborted request whose hooks, or whose handler in callback
     // style, go on. A handler that this module has not wrapped cannot be followed.
-    if (this.#reply.sent || !isCounted(this.#reply.request)) this.#end()
-    else this.#endWhenSent()
+    if (this.#isAnswered() || !isFollowed(this.#reply.request)) this.#end()
   }
 
-  // Set on the one reply that was aborted, so that requests which are not do not pay for it.
-  #endWhenSent (): void {
-    const reply = this.#reply
-    const send = reply.send
-    reply.send = (payload?: unknown) => {
-      send.call(reply, payload)
-      if (!this.#running) this.#end()
-      return reply
-    }
+  #isAnswered (): boolean {
+    return this.#replying || this.#reply.sent
   }
 
   #end (): void {
@@ -90,10 +91,9 @@ export class Ticket implements Entry {
 
 /** Wraps a route's handler, as an `onRoute` hook, so that its ticket is told when it starts and settles. */
 export function followHandler (route: RouteOptions): void {
-  const handler = route.handler as Handler
-  // Fastify declares a HEAD route of its own with the handler of the GET route.
-  if (handler[counted] === true) return
-  const follow: Handler = function (request, reply) {
+  const { handler } = route
+  route.config = { ...route.config, [followed]: true } as FastifyContextConfig
+  route.handler = function (request, reply) {
     const ticket = reply.maintenanceTicket
     if (ticket === null) return handler.call(this, request, reply)
     ticket.started()
@@ -101,20 +101,20 @@ export function followHandler (route: RouteOptions): void {
     try {
       result = handler.call(this, request, reply)
     } catch (error) {
-      ticket.settled()
+      ticket.settled('replies')
       throw error
     }
     // A reply is a thenable too, and returning it means: it will be sent from a callback.
-    if (result !== reply && isPromise(result)) result.then(() => ticket.settled(), () => ticket.settled())
-    else ticket.settled()
+    if (result !== reply && isPromise(result)) {
+      // Fastify sends no reply for an aborted request whose handler returned nothing.
+      result.then(() => ticket.settled('done'), () => ticket.settled('replies'))
+    } else ticket.settled('replies')
     return result
   }
-  follow[counted] = true
-  route.handler = follow
 }
 
-function isCounted (request: FastifyRequest): boolean {
-  return (request.routeOptions.handler as Handler | undefined)?.[counted] === true
+function isFollowed (request: FastifyRequest): boolean {
+  return followed in (request.routeOptions.config ?? {})
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

@@ -2,11 +2,11 @@
 // It decides nothing: the mode is set by the switch's operator, or, in an app of one's own, by app.maintenance.
 
 import type { Server } from 'node:http'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { ServiceError, messageOf } from '../errors.ts'
 import { Ticket, followHandler, type Entry, type InFlight } from './in-flight.ts'
-import { countedAsUpgrade, expectsContinue, guardConnections, type Doorkeeper } from './connections.ts'
+import { countedAsUpgrade, expectation, guardConnections, type Doorkeeper } from './connections.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
 
@@ -98,6 +98,16 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   app.decorateReply('maintenanceTicket', null)
   app.decorateReply('maintenanceRefused', false)
   app.addHook('onRoute', followHandler)
+  // It is no route, so no onRoute hook hears of it.
+  const { setNotFoundHandler } = app
+  app.setNotFoundHandler = function (this: FastifyInstance, first: unknown, second?: unknown) {
+    const [options, handler] = (typeof first === 'function'
+      ? [{}, first]
+      : [first ?? {}, second]) as [{ config?: object }, unknown]
+    const route = { config: options.config, handler } as unknown as RouteOptions
+    if (typeof handler === 'function') followHandler(route)
+    return Reflect.apply(setNotFoundHandler, this, [{ ...options, config: route.config }, route.handler])
+  } as typeof setNotFoundHandler
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = reply
     if (isUnderSwitch(request, byDefault) && !(countedAsUpgrade in request.raw)) {
@@ -114,7 +124,14 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
       })
       inFlight.add(ticket)
     }
-    if (expectsContinue in raw) raw.writeContinue()
+    if (raw[expectation] === 'continue') raw.writeContinue()
+    if (raw[expectation] === 'unknown') reply.code(417).send()
+    else done()
+  })
+
+  // After the application's own hooks would be too late to know that it has replied: they may take their time.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    reply.maintenanceTicket?.replying()
     done()
   })
 

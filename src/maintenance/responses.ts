@@ -44,7 +44,8 @@ export class Refusal {
   /** Answers a request with 503. Node leaves the body out for HEAD. */
   send (request: IncomingMessage, response: ServerResponse): void {
     const { headers, body } = this.#answerTo(request)
-    if (isLargeUpload(request)) closeWithoutReset(request, response)
+    // A client that was to wait for a 100 (Continue) may send its body all the same, or the next request.
+    if (isLargeUpload(request) || request.headers.expect !== undefined) closeWithoutReset(request, response)
     response.writeHead(503, headers)
     response.end(body)
   }
@@ -56,7 +57,7 @@ export class Refusal {
       .map(([name, value]) => `${name}: ${String(value)}\r\n`).join('')
     socket.on('error', () => socket.destroy())
     socket.write(`HTTP/1.1 503 Service Unavailable\r\n${head}\r\n`)
-    socket.end(body)
+    socket.end(request.method === 'HEAD' ? undefined : body)
     linger(socket)
   }
 

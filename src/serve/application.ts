@@ -6,11 +6,10 @@ import { pathToFileURL } from 'node:url'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync } from 'fastify'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import { upgradedSockets } from '../maintenance/connections.ts'
 import maintenance, { frameworkErrors } from '../maintenance/plugin.ts'
 import type { WorkerData } from '../worker-protocol.ts'
 import accessLog from './access-log.ts'
-import type { Served } from './served.ts'
+import { trackConnections, type Served } from './served.ts'
 import staticSite from './static-site.ts'
 
 // What an application may take to load, a database that is slow to answer included.
@@ -38,16 +37,14 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   else await app.register(loadModule(config.app))
   await app.ready()
 
+  const connections = trackConnections(server)
   return {
     server,
+    connections,
     setNotice: notice => app.maintenance.setNotice(notice),
     inFlight: app.maintenance.entries,
     drained: () => app.maintenance.runDrainedHooks(),
-    end: () => app.close(),
-    cut () {
-      server.closeAllConnections()
-      for (const socket of upgradedSockets(server)) socket.destroy()
-    }
+    end: () => app.close()
   }
 }
 

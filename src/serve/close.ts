@@ -6,7 +6,7 @@ import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { upgradedSockets } from '../maintenance/connections.ts'
 import type { Gate } from '../maintenance/switch.ts'
-import type { Served } from './served.ts'
+import { cutOff, type Served } from './served.ts'
 
 // A connection that was just accepted counts as idle, and its request is on the way: it gets so long to arrive.
 const LINGER_MS = 500
@@ -26,7 +26,13 @@ export async function closeGracefully (served: Served, gate: Gate, graceMs: numb
   // An upgraded connection ends when its application closes it, which it is asked for below.
   while (gate.inFlight > upgradedSockets(server).size && performance.now() < deadline) await sleep(POLL_MS)
   server.closeIdleConnections()
-  const late = sleep(Math.max(0, deadline - performance.now()))
+  // Node does not count as idle what has never sent anything: a browser's connection in advance, for example.
+  for (const socket of served.connections) {
+    if (socket.bytesRead === 0) socket.destroy()
+  }
+  const inTime = new AbortController()
+  const late = sleep(Math.max(0, deadline - performance.now()), undefined, { signal: inTime.signal }).catch(() => {})
   await Promise.race([Promise.all([served.end(), closed]), late])
-  served.cut()
+  inTime.abort()
+  cutOff(served)
 }

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Socket } from 'node:net'
 import { Refusal, type Notice } from '../maintenance/responses.ts'
 import type { Gate } from '../maintenance/switch.ts'
-import type { Served } from './served.ts'
+import { trackConnections, type Served } from './served.ts'
 
 export function openStandIn (gate: Gate, notice: Notice): Served {
   let refusal = new Refusal(notice)
@@ -23,12 +23,12 @@ export function openStandIn (gate: Gate, notice: Notice): Served {
   })
   return {
     server,
+    connections: trackConnections(server),
     setNotice (notice) {
       refusal = new Refusal(notice)
     },
     inFlight: new Set(),
     drained: async () => [],
-    end: async () => {},
-    cut: () => server.closeAllConnections()
+    end: async () => {}
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Switch } from '../../src/maintenance/switch.ts'
 import { openApplication } from '../../src/serve/application.ts'
+import { cutOff } from '../../src/serve/served.ts'
 import type { WorkerData } from '../../src/worker-protocol.ts'
 import { ask, Connection, listen, page, until } from '../helpers/http.ts'
 import { readableLog, workerData } from '../helpers/worker-data.ts'
@@ -13,7 +14,7 @@ async function open (t: Test, config: Partial<WorkerData['config']>, level = 'in
   const served = await openApplication(data, logger)
   t.teardown(async () => {
     await served.end()
-    served.cut()
+    cutOff(served)
   })
   return { served, theSwitch: new Switch(data.memory), port: await listen(t, served.server), lines }
 }
@@ -153,7 +154,7 @@ t.test('cutting it off closes every connection, upgraded ones too', async t => {
   await upgraded.receive('101')
   await until(() => theSwitch.inFlight('live') === 2)
   const ends = [waiting, upgraded].map(({ socket }) => once(socket, 'end'))
-  served.cut()
+  cutOff(served)
   await Promise.all(ends)
   t.ok(upgraded.received.startsWith('HTTP/1.1 101'))
 })

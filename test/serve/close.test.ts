@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import { Gate, Switch } from '../../src/maintenance/switch.ts'
 import { openApplication } from '../../src/serve/application.ts'
 import { closeGracefully } from '../../src/serve/close.ts'
-import type { Served } from '../../src/serve/served.ts'
+import { cutOff, type Served } from '../../src/serve/served.ts'
 import { openStandIn } from '../../src/serve/stand-in.ts'
 import { ask, Connection, listen, notice, oneConnection, page, statuses, until } from '../helpers/http.ts'
 import { shareSocket } from '../helpers/shared-socket.ts'
@@ -22,7 +22,7 @@ async function open (t: Test) {
   const served = await openApplication(data, readableLog('silent').logger)
   t.teardown(async () => {
     await served.end()
-    served.cut()
+    cutOff(served)
   })
   const port = await listen(t, served.server)
   const gate = new Gate(data.memory, data.slot)
@@ -106,9 +106,9 @@ t.test('a connection on which nothing was ever sent is closed like an idle one',
   let leftToCut = true
   const watched: Served = {
     ...served,
-    cut () {
+    async end () {
       leftToCut = !socket.destroyed
-      served.cut()
+      await served.end()
     }
   }
   await closeGracefully(watched, gate, 2_000)

@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http'
 import t, { type Test } from 'tap'
 import { Gate, Switch } from '../../src/maintenance/switch.ts'
+import { cutOff } from '../../src/serve/served.ts'
 import { openStandIn } from '../../src/serve/stand-in.ts'
 import { ask, Connection, listen, notice, page, statuses } from '../helpers/http.ts'
 import { workerData } from '../helpers/worker-data.ts'
@@ -67,7 +68,7 @@ t.test('cutting it off closes its connections', async t => {
   const client = await Connection.open(t, port)
   client.ask('GET /')
   await client.receive(page.toString())
-  standIn.cut()
+  cutOff(standIn)
   await client.end()
   t.same(statuses(client.received), [503])
 })
