@@ -69,9 +69,11 @@ set_paths() {
   opt=$root/opt/myserver
   releases=$opt/releases
   settings=$root/etc/myserver/myserver.env
-  unit=$root/etc/systemd/system/myserver.service
+  units=$root/etc/systemd/system
+  unit_names="myserver.service myserver-maintenance.service myserver-maintenance@.service"
   users=$root/etc/sysusers.d/myserver.conf
   command=$root/usr/local/bin/myserver
+  operator_command=$root/usr/local/bin/myserverctl
   state=$root/var/lib/myserver
   cache=$root/var/cache/myserver
   # sd_booted(3) looks at the same folder.
@@ -94,14 +96,23 @@ check_machine() {
 }
 
 check_checkout() {
-  for file in package.json package-lock.json src/main.ts public \
-    systemd/myserver.service systemd/myserver.sysusers systemd/myserver.env; do
-    [ -r "$here/$file" ] || die "$here is no complete checkout: $file is missing or cannot be read"
+  for file in package.json package-lock.json src/main.ts src/cli/myserverctl.ts public \
+    systemd/myserver.sysusers systemd/myserver.env; do
+    need "$file"
   done
+  for unit in $unit_names; do
+    need "systemd/$unit"
+    expect_ours "$units/$unit"
+  done
+  expect_ours "$command"
+  expect_ours "$operator_command"
   version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$here/package.json" | head -n 1)
-  for file in "$unit" "$command"; do
-    ! exists "$file" || is_ours "$file" || die "$file is in the way and not from this script: move it elsewhere first"
-  done
+}
+
+need() { [ -r "$here/$1" ] || die "$here is no complete checkout: $1 is missing or cannot be read"; }
+
+expect_ours() {
+  ! exists "$1" || is_ours "$1" || die "$1 is in the way and not from this script: move it elsewhere first"
 }
 
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
@@ -193,7 +204,7 @@ build_release() {
   say "copying myserver $version to $releases/$name"
   mkdir "$releases/$name" || die "try again in a second"
   release=$releases/$name
-  for file in package.json package-lock.json src public systemd install.sh \
+  for file in package.json package-lock.json src public systemd examples install.sh \
     docs README.md CHANGELOG.md LICENSE; do
     if [ -e "$here/$file" ]; then cp -R "$here/$file" "$release/"; fi
   done
@@ -253,8 +264,8 @@ user_ids() {
 }
 
 place_files() {
-  say "placing unit, settings and command"
-  place myserver.service "$unit" 644
+  say "placing units, settings and commands"
+  for unit in $unit_names; do place "$unit" "$units/$unit" 644; done
   # Settings may hold an application's passwords.
   place myserver.env "$settings" 640
   ids=$(user_ids)
@@ -263,6 +274,8 @@ place_files() {
   done
   write_command >"$work/command"
   put "$work/command" "$command" 755
+  write_operator_command >"$work/command"
+  put "$work/command" "$operator_command" 755
 }
 
 # place SHIPPED TARGET MODE: puts a file of systemd/ below /etc, but never over one that was edited.
@@ -306,6 +319,15 @@ if [ -e "$settings" ] && [ ! -r "$settings" ]; then
 fi
 exec /opt/myserver/current/node_modules/.bin/node --env-file-if-exists="$settings" --disable-sigusr1 \
   /opt/myserver/current/src/main.ts "$@"
+END
+}
+
+# Without the settings of the service: they may hold passwords, and members of the group cannot read them.
+write_operator_command() {
+  cat <<'END'
+#!/bin/sh
+# The operator's commands, for root and for members of the group myserver: myserverctl --help.
+exec /opt/myserver/current/node_modules/.bin/node /opt/myserver/current/src/cli/myserverctl.ts "$@"
 END
 }
 
@@ -389,6 +411,8 @@ myserver $version is running: $(systemctl show --property=StatusText --value mys
   curl http://localhost:${port:-17990}/
   sudo systemctl kill -s SIGUSR1 myserver   # maintenance on
   sudo systemctl kill -s SIGUSR2 myserver   # maintenance off
+  sudo myserverctl on --wait                # on, and back when nothing is in flight any more
+  sudo myserverctl off                      # off, and back when the site is open
   systemctl status myserver
   journalctl -u myserver
 
@@ -405,35 +429,48 @@ uninstall() {
 
 remove_service() {
   if [ -d "$opt" ]; then lock; fi
-  if [ "$systemd_runs" = yes ] && is_ours "$unit"; then
-    say "stopping myserver"
-    systemctl --quiet disable --now myserver
-  fi
+  stop
   say "removing myserver's files"
-  rm -f "$root/etc/systemd/system/multi-user.target.wants/myserver.service"
-  if is_ours "$unit"; then
-    if [ -L "$opt/current" ] && ! same "$unit" "$opt/current/systemd/myserver.service"; then
-      cp -p "$unit" "$unit.saved"
-      say "saved $unit, which was edited, as $unit.saved"
-    fi
-    rm -f "$unit"
-  fi
-  if is_ours "$command"; then rm -f "$command"; fi
-  rm -f "$unit.new" "$users" "$users.new" "$settings.new"
+  rm -f "$units/multi-user.target.wants/myserver.service"
+  for unit in $unit_names; do remove_unit "$unit"; done
+  for file in "$command" "$operator_command"; do
+    if is_ours "$file"; then rm -f "$file"; fi
+  done
+  rm -f "$users" "$users.new" "$settings.new"
   rm -rf "$releases" "$cache"
   rm -f "$opt/current" "$opt/previous"
   # Whatever else stands there is not ours.
   if [ -d "$opt" ]; then rmdir "$opt" 2>/dev/null || say "kept $opt: it holds files of others"; fi
   if [ "$systemd_runs" = yes ]; then
     systemctl daemon-reload
-    systemctl reset-failed myserver 2>/dev/null || true
+    systemctl reset-failed myserver.service 'myserver-maintenance*.service' 2>/dev/null || true
   fi
+}
+
+stop() {
+  if [ "$systemd_runs" = no ] || ! is_ours "$units/myserver.service"; then return; fi
+  say "stopping myserver"
+  systemctl --quiet disable --now myserver
+  # In this order they cannot give back what they hold, which would open the site on its way out: it stays in the record.
+  systemctl stop 'myserver-maintenance*.service'
+}
+
+remove_unit() {
+  file=$units/$1
+  rm -f "$file.new"
+  is_ours "$file" || return 0
+  if [ -L "$opt/current" ] && ! same "$file" "$opt/current/systemd/$1"; then
+    cp -p "$file" "$file.saved"
+    say "saved $file, which was edited, as $file.saved"
+  fi
+  rm -f "$file"
 }
 
 purge() {
   remove_service
   say "removing its state, configuration and user"
-  rm -rf "$state" "$(dirname "$settings")" "$unit.d" "$unit.saved"
+  rm -rf "$state" "$(dirname "$settings")"
+  for unit in $unit_names; do rm -rf "$units/$unit.d" "$units/$unit.saved"; done
   remove_user
 }
 

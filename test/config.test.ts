@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { readConfig, settings } from '../src/config.ts'
 import { ServiceError } from '../src/errors.ts'
-import { newFolder, root, ServiceProcess, type Scope } from './helpers/service.ts'
+import { newFolder, root, type Scope } from './helpers/places.ts'
+import { ServiceProcess } from './helpers/service.ts'
 
 const MINUTE = 60_000
 
@@ -74,13 +75,32 @@ t.test('an unknown variable is none of its business', async t => {
 t.test('all that can be set is taken', async t => {
   const { folder, app, page } = files(t)
   t.match(readConfig({
-    HOST: '127.0.0.1', PORT: '0', WORKERS: '4', APP: app, PUBLIC_DIR: folder, LOG_LEVEL: 'debug',
-    TRUST_PROXY: '127.0.0.1, 10.0.0.0/8,::1,fd00::/8', SHUTDOWN_GRACE: '0', WORKER_STUCK_TIMEOUT: '5s',
-    MAINTENANCE_PAGE: page, MAINTENANCE_RETRY_AFTER: '1m', STATE_DIRECTORY: '/var/lib/myserver', CACHE_DIRECTORY: '/var/cache/myserver'
+    HOST: '127.0.0.1',
+    PORT: '0',
+    WORKERS: '4',
+    APP: app,
+    PUBLIC_DIR: folder,
+    LOG_LEVEL: 'debug',
+    TRUST_PROXY: '127.0.0.1, 10.0.0.0/8,::1,fd00::/8',
+    SHUTDOWN_GRACE: '0',
+    WORKER_STUCK_TIMEOUT: '5s',
+    MAINTENANCE_PAGE: page,
+    MAINTENANCE_RETRY_AFTER: '1m',
+    STATE_DIRECTORY: '/var/lib/myserver',
+    CACHE_DIRECTORY: '/var/cache/myserver'
   }), {
-    address: { host: '127.0.0.1', port: 0, hostIsDefault: false }, workers: 4, app, publicDir: folder, logLevel: 'debug',
-    trustProxy: ['127.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8'], shutdownGraceMs: 0, workerStuckTimeoutMs: 5000,
-    maintenancePage: page, retryAfterSeconds: 60, stateDirectory: '/var/lib/myserver', cacheDirectory: '/var/cache/myserver'
+    address: { host: '127.0.0.1', port: 0, hostIsDefault: false },
+    workers: 4,
+    app,
+    publicDir: folder,
+    logLevel: 'debug',
+    trustProxy: ['127.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8'],
+    shutdownGraceMs: 0,
+    workerStuckTimeoutMs: 5000,
+    maintenancePage: page,
+    retryAfterSeconds: 60,
+    stateDirectory: '/var/lib/myserver',
+    cacheDirectory: '/var/cache/myserver'
   })
 })
 
@@ -159,7 +179,7 @@ for (const [name, cases] of Object.entries(wrong)) {
     t.test(`${name}=${value.slice(0, 40)} is told with its name, its value and what would be right`, async t => {
       const problems = problemsOf({ HOME: '/h', [name]: value })
       t.equal(problems.length, 1)
-      t.ok(problems[0]?.startsWith(`${name}=${value}: `), problems[0])
+      t.ok(problems[0]?.startsWith(`${name}=${value}: `), problems[0] ?? 'no problem')
       t.match(problems[0], reason)
     })
   }

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { errorCodes, messageOf, ServiceError } from '../src/errors.ts'
-import { root } from './helpers/service.ts'
+import { root } from './helpers/places.ts'
 
 const codes = Object.keys(errorCodes).toSorted()
 const CODE = /\bERR_[A-Z_]+\b/g

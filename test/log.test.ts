@@ -6,12 +6,14 @@ import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { newFolder, root, ServiceProcess, startService } from './helpers/service.ts'
+import { newFolder, root, type Scope } from './helpers/places.ts'
+import { ServiceProcess, startService } from './helpers/service.ts'
 
 t.setTimeout(60_000)
+t.jobs = 2
 
 /** Runs code with a `log` at hand, its standard output a file. */
-function run (t: Parameters<typeof newFolder>[0], code: string, { toJournal = false, level = 'trace' } = {}): { output: string, status: number | null, stderr: string } {
+function run (t: Scope, code: string, { toJournal = false, level = 'trace' } = {}): { output: string, status: number | null, stderr: string } {
   const path = join(newFolder(t), 'out')
   const fd = openSync(path, 'w')
   const { dev, ino } = statSync(path)
@@ -112,13 +114,15 @@ t.test('the service flushes what its workers have logged when it stops', async t
 })
 
 t.test('an error that nobody caught is logged before the process ends with 1', async t => {
-  const folder = newFolder(t)
-  // What is imported first in the process fails later, as a defect would.
-  const defect = `data:text/javascript,setTimeout(() => { if (!process.env.IS_WORKER) throw new Error('a defect') }, 1500)`
-  const service = new ServiceProcess(t, { folder, through: [process.execPath, '--import', defect], args: [] })
-  const { code } = await service.ended
-  t.equal(code, 1)
+  const defect = "import { isMainThread } from 'node:worker_threads';" +
+    "if (isMainThread) process.on('SIGWINCH', () => { throw new Error('a defect') })"
+  const service = await startService(t, {
+    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(defect)}` }
+  })
+  service.send('SIGWINCH')
+  t.same(await service.ended, { code: 1, signal: null })
   t.match(service.linesOf('failed'), [{ level: 60, err: { message: 'a defect' } }])
+  t.equal(service.linesOf('stopped').length, 1)
 })
 
 t.test('a reader that goes away does not end the service', async t => {
@@ -138,7 +142,7 @@ t.test('a reader that goes away does not end the service', async t => {
 })
 
 t.test('in a terminal the lines are for people', {
-  skip: spawnSync('python3', ['-c', 'import pty']).status !== 0 && 'there is no python3 to make a terminal'
+  skip: (process.platform !== 'linux' || spawnSync('python3', ['-c', 'import pty']).status !== 0) && 'there is no python3 to make a terminal'
 }, async t => {
   const folder = newFolder(t)
   const terminal = spawn('python3', ['-c', 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)',
@@ -146,8 +150,13 @@ t.test('in a terminal the lines are for people', {
     cwd: root,
     stdio: ['pipe', 'pipe', 'inherit'],
     env: {
-      PATH: process.env.PATH, TERM: 'xterm', HOST: '127.0.0.1', PORT: '0',
-      STATE_DIRECTORY: join(folder, 'state'), RUNTIME_DIRECTORY: join(folder, 'run'), CACHE_DIRECTORY: join(folder, 'cache')
+      PATH: process.env.PATH,
+      TERM: 'xterm',
+      HOST: '127.0.0.1',
+      PORT: '0',
+      STATE_DIRECTORY: join(folder, 'state'),
+      RUNTIME_DIRECTORY: join(folder, 'run'),
+      CACHE_DIRECTORY: join(folder, 'cache')
     }
   })
   let shown = ''
@@ -159,7 +168,8 @@ t.test('in a terminal the lines are for people', {
   for await (const text of terminal.stdout.setEncoding('utf8')) {
     shown += text
     if (pid === undefined && shown.includes('requests are served')) {
-      pid = Number(/pid\D*?(\d{2,})/.exec(shown.replaceAll(/\u001b\[\d+m/g, ''))?.[1])
+      // Who made the terminal has one child: the service.
+      pid = Number(readFileSync(`/proc/${terminal.pid}/task/${terminal.pid}/children`, 'utf8'))
       process.kill(pid, 'SIGTERM')
     }
   }

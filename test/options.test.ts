@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { settings } from '../src/config.ts'
 import { answerOptions } from '../src/options.ts'
-import { root, ServiceProcess } from './helpers/service.ts'
+import { root } from './helpers/places.ts'
+import { ServiceProcess } from './helpers/service.ts'
 
 const env = { HOME: '/home/somebody' }
 

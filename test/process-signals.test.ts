@@ -5,9 +5,11 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { NotifySocket, hasLibsystemd } from './helpers/notify-socket.ts'
-import { Gate, fixture, newFolder, startService, type Scope, type ServiceProcess } from './helpers/service.ts'
+import { Gate, fixture, newFolder, type Scope } from './helpers/places.ts'
+import { startService, type ServiceProcess } from './helpers/service.ts'
 
 t.setTimeout(120_000)
+t.jobs = 2
 
 const ENTER = ['maintenance-entered', 'maintenance-unchanged', 'maintenance-joined', 'maintenance-updated']
 const LEAVE = ['maintenance-left', 'maintenance-unchanged', 'leave-refused', 'leave-waiting']

@@ -7,7 +7,8 @@ import { connect } from 'node:net'
 import { constants } from 'node:os'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { ServiceProcess, fixture, startService } from './helpers/service.ts'
+import { fixture } from './helpers/places.ts'
+import { ServiceProcess, startService } from './helpers/service.ts'
 
 t.setTimeout(120_000)
 

@@ -3,9 +3,11 @@
 import { once } from 'node:events'
 import t from 'tap'
 import WebSocket from 'ws'
-import { Gate, fixture, startService, type Scope, type ServiceOptions, type ServiceProcess } from './helpers/service.ts'
+import { Gate, fixture, type Scope } from './helpers/places.ts'
+import { startService, type ServiceOptions, type ServiceProcess } from './helpers/service.ts'
 
 t.setTimeout(120_000)
+t.jobs = 3
 
 async function startHolding (
   t: Scope, env: ServiceOptions['env'] = {}

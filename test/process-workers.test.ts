@@ -1,9 +1,11 @@
 // Workers that crash, exit or hang: they fail what they were serving and nothing else.
 
 import t from 'tap'
-import { Gate, fixture, startService, type Scope, type ServiceProcess } from './helpers/service.ts'
+import { Gate, fixture, type Scope } from './helpers/places.ts'
+import { startService, type ServiceProcess } from './helpers/service.ts'
 
 t.setTimeout(120_000)
+t.jobs = 3
 
 async function start (
   t: Scope, env: Readonly<Record<string, string>> = {}

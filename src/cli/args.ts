@@ -29,7 +29,8 @@ export function parse<T extends ParseArgsOptionsConfig> (args: readonly string[]
 /** `90` and `90s` are seconds, `30m`, `2h`. @returns milliseconds */
 export function parseDuration (option: string, value: string): number {
   const text = /^\d+$/.test(value) ? `${value}s` : value
-  const duration = /^\d/.test(value) ? ms(text as ms.StringValue) : undefined
+  // ms() throws at texts of more than a hundred characters.
+  const duration = /^\d.{0,50}$/.test(value) ? ms(text as ms.StringValue) : undefined
   if (duration === undefined || duration <= 0) {
     throw new Failure('usage', `${option}=${value}: expected a duration such as 90 (seconds), 90s, 30m or 2h`)
   }

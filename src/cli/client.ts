@@ -24,14 +24,13 @@ export interface Client {
   follow (signal: AbortSignal, patienceMs?: number): AsyncGenerator<EventLine>
 }
 
-export function connectTo (socketPath: string): Client {
+/** @param interrupted ends a call that waits for its answer */
+export function connectTo (socketPath: string, interrupted: AbortSignal): Client {
   return {
     async call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown) {
-      const response = await send(socketPath, method, path, body)
-      let text = ''
-      for await (const chunk of response.setEncoding('utf8')) text += chunk
+      const { statusCode = 500, text } = await ask(method, path, body)
       const answer = parse(socketPath, text)
-      const { statusCode = 500 } = response
+      if (statusCode === 404) throw foreign(socketPath, `it answered 404 to ${path}`)
       if (statusCode >= 400) {
         const { error } = answer as { error?: string }
         throw new Failure(statusCode === 400 ? 'usage' : 'refused', error ?? `the service answered ${statusCode}`)
@@ -45,20 +44,34 @@ export function connectTo (socketPath: string): Client {
       while (true) {
         try {
           const response = await send(socketPath, 'GET', paths.events, undefined, signal)
+          if (response.statusCode !== 200) throw foreign(socketPath, `it answered ${response.statusCode} to ${paths.events}`)
           for await (const line of linesOf(response)) {
+            const event = parse(socketPath, line) as EventLine
             heard = true
             lostAtMs = undefined
-            yield parse(socketPath, line) as EventLine
+            yield event
           }
+          throw new Failure('unreachable', `the service ended the connection to ${socketPath}`)
         } catch (error) {
           if (signal.aborted) return
           lostAtMs ??= performance.now()
           if (!heard || performance.now() - lostAtMs > patienceMs) throw error
         }
-        if (signal.aborted) return
-        lostAtMs ??= performance.now()
         await sleep(RECONNECT_POLL_MS)
       }
+    }
+  }
+
+  async function ask (method: string, path: string, body: unknown): Promise<{ statusCode: number | undefined, text: string }> {
+    try {
+      const response = await send(socketPath, method, path, body, interrupted)
+      let text = ''
+      for await (const chunk of response.setEncoding('utf8')) text += chunk
+      return { statusCode: response.statusCode, text }
+    } catch (error) {
+      if (!interrupted.aborted) throw error
+      throw new Failure('interrupted', 'stopped waiting for the answer. ' +
+        'The service does what it was asked all the same; how things stand: myserverctl status')
     }
   }
 }
@@ -93,8 +106,12 @@ function parse (socketPath: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new Failure('unreachable', `${socketPath} is no control socket of myserver: its answer is not JSON`)
+    throw foreign(socketPath, 'its answer is not JSON')
   }
+}
+
+function foreign (path: string, why: string): Failure {
+  return new Failure('unreachable', `${path} is no control socket of myserver: ${why}`)
 }
 
 function unreachable (path: string, error: NodeJS.ErrnoException): Error {
@@ -105,9 +122,8 @@ function unreachable (path: string, error: NodeJS.ErrnoException): Error {
     ENOTSOCK: `${path} is no socket; expected the control socket of myserver`,
     ECONNRESET: `the service ended the connection to ${path}`
   }[error.code ?? '']
-  const isForeign = (error.code ?? '').startsWith('HPE_')
-  return new Failure('unreachable', why ??
-    (isForeign ? `${path} is no control socket of myserver: its answer is not HTTP` : `${path}: ${messageOf(error)}`))
+  if ((error.code ?? '').startsWith('HPE_')) return foreign(path, 'its answer is not HTTP')
+  return new Failure('unreachable', why ?? `${path}: ${messageOf(error)}`)
 }
 
 // The socket itself may be out of sight; its folder's group is the same.

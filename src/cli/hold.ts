@@ -20,6 +20,7 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
   --for DURATION    the claim ends, and opens, after 90 (seconds), 90s, 30m or 2h
   --wait TIMEOUT    how long to wait for what is in flight (10m); then it fails, names it,
                     and maintenance stays on
+  --json            print the status as JSON when drained, and at the end
   --socket PATH     the service's control socket
 `,
   async run (args, connect, terminal) {
@@ -37,22 +38,25 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
       ...values.for !== undefined && { forMs: parseDuration('--for', values.for), then: 'open' }
     }
     const timeoutMs = parseDuration('--wait', values.wait)
+    const json = values.json === true
+    const tell = (text: string, status: Status): void => terminal.out(json ? JSON.stringify(status) : text)
     const terminated = terminal.terminated()
     const client = connect(values.socket)
 
     await client.call<Status>('PUT', paths.maintenance, request)
     try {
-      await waitFor({ until: 'drained', timeoutMs, json: false }, client, { ...terminal, interrupted: AbortSignal.any([terminal.interrupted, terminated]) })
+      const interrupted = AbortSignal.any([terminal.interrupted, terminated])
+      tell('maintenance is on and nothing is in flight',
+        await waitFor({ until: 'drained', timeoutMs, json }, client, { ...terminal, interrupted }))
     } catch (error) {
       if (terminated.aborted) return await giveBack()
       throw error
     }
-    terminal.out('maintenance is on and nothing is in flight')
     terminal.notify({ READY: 1, STATUS: 'maintenance is on and drained' })
 
     for await (const { status } of client.follow(AbortSignal.any([terminal.interrupted, terminated]), Infinity)) {
       if (status.holders.some(({ name }) => name === holder)) continue
-      terminal.out(`the claim of ${holder} has ended; the service is ${status.mode === 'live' ? 'live' : 'in maintenance'}`)
+      tell(`the claim of ${holder} has ended; the service is ${status.mode === 'live' ? 'live' : 'in maintenance'}`, status)
       return exitCodes.done
     }
     if (terminated.aborted) return await giveBack()
@@ -60,8 +64,8 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
 
     async function giveBack (): Promise<number> {
       terminal.notify({ STOPPING: 1, STATUS: 'giving maintenance back' })
-      await client.call<Status>('DELETE', `${paths.maintenance}?holder=${encodeURIComponent(holder ?? '')}`)
-      terminal.out(`the claim of ${holder} was given back`)
+      const query = `holder=${encodeURIComponent(holder ?? '')}`
+      tell(`the claim of ${holder} was given back`, await client.call<Status>('DELETE', `${paths.maintenance}?${query}`))
       return exitCodes.done
     }
   }

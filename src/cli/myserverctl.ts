@@ -6,7 +6,7 @@ import { createLogUpdate } from 'log-update'
 import { controlSocketPath, userRuntimeDirectory } from '../config.ts'
 import { messageOf } from '../errors.ts'
 import { connectSystemd } from '../platform/systemd.ts'
-import { connectTo } from './client.ts'
+import { connectTo, type Client } from './client.ts'
 import type { Command, Terminal } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
 import { hold } from './hold.ts'
@@ -29,6 +29,9 @@ myserverctl COMMAND --help tells more. Exit codes: 0 done, 1 refused or timed ou
 
 const interrupted = new AbortController()
 process.on('SIGINT', () => interrupted.abort())
+// Nobody reads any more (`| head`).
+process.stdout.on('error', () => interrupted.abort())
+process.stderr.on('error', () => {})
 
 const terminal: Terminal = {
   out: text => { process.stdout.write(`${text}\n`) },
@@ -60,13 +63,19 @@ async function main ([name, ...args]: readonly string[]): Promise<number> {
     return exitCodes.done
   }
   try {
-    return await command.run(args, socket => connectTo(socket ?? defaultSocket()), terminal)
+    return await command.run(args, connect, terminal)
   } catch (error) {
     terminal.err(`myserverctl ${name}: ${messageOf(error)}`)
     if (!(error instanceof Failure)) return exitCodes.refused
     if (error.code === exitCodes.usage) terminal.err(`Try: myserverctl ${name} --help`)
     return error.code
   }
+}
+
+function connect (socket: string | undefined): Client {
+  // Node would take it for a TCP connection to this machine.
+  if (socket === '') throw new Failure('usage', '--socket=: expected the path of the control socket')
+  return connectTo(socket ?? defaultSocket(), interrupted.signal)
 }
 
 function defaultSocket (): string {

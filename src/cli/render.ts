@@ -6,10 +6,11 @@ import type { HolderStatus, Status, Straggler, WorkerStatus } from '../control/p
 // A worker beats twice a second; so late it is worth a word.
 const SILENT_MS = 2_000
 const BAR_WIDTH = 30
+const MOST_WHAT = 100
 
 export function renderStatus (status: Status, now: Date): string {
   return [headline(status, now), ...status.holders.map(holder => `  ${renderHolder(holder)}`), ...renderInFlight(status),
-    `version ${status.version}`].join('\n')
+    `workers: ${renderWorkers(status.workers)}; version ${status.version}`].join('\n')
 }
 
 function headline (status: Status, now: Date): string {
@@ -30,6 +31,11 @@ function renderHolder ({ name, by, since, reason, message, until, then, overdue 
   return parts.join('; ')
 }
 
+/** `0 serving, 1 loading`. A stand-in is named as such. */
+function renderWorkers (workers: readonly WorkerStatus[]): string {
+  return workers.map(({ worker, role, state }) => `${role === 'stand-in' ? 'stand-in' : worker} ${state}`).join(', ')
+}
+
 /** What is in flight, the oldest first, and the workers that cannot tell. */
 export function renderInFlight ({ workers, stragglers }: Pick<Status, 'workers' | 'stragglers'>): string[] {
   return [...workers.filter(isSilent).map(renderSilent), ...stragglers.map(renderStraggler)].map(line => `  ${line}`)
@@ -44,7 +50,7 @@ function renderSilent ({ worker, silentMs, inFlight }: WorkerStatus): string {
 }
 
 function renderStraggler ({ what, ageMs, worker, clientGone }: Straggler): string {
-  return `${what}, ${seconds(ageMs)} (worker ${worker}${clientGone ? ', its client has gone' : ''})`
+  return `${printable(what)}, ${seconds(ageMs)} (worker ${worker}${clientGone ? ', its client has gone' : ''})`
 }
 
 /** `[#####-----] 3 of 12 left` and the stragglers. @param atFirst how many were in flight when it began */
@@ -53,6 +59,11 @@ export function renderProgress (status: Status, atFirst: number): string {
   const done = Math.round((1 - status.inFlight / most) * BAR_WIDTH)
   return [`[${'#'.repeat(done)}${'-'.repeat(BAR_WIDTH - done)}] ${status.inFlight} of ${most} left`,
     ...renderInFlight(status)].join('\n')
+}
+
+// The path of an upgrade is whatever a client has sent.
+function printable (text: string): string {
+  return text.slice(0, MOST_WHAT).replace(/\p{C}/gu, '?')
 }
 
 function seconds (milliseconds: number): string {

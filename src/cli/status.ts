@@ -24,8 +24,19 @@ Shows the mode, since when, who asked for it and why, what is in flight, and the
       terminal.out(show(await client.call<Status>('GET', paths.status)))
       return exitCodes.done
     }
-    const draw = values.json === true ? terminal.out : terminal.redraw ?? terminal.out
-    for await (const { status } of client.follow(terminal.interrupted)) draw(show(status))
+    const redraw = values.json === true ? undefined : terminal.redraw
+    let told = ''
+    for await (const { status } of client.follow(terminal.interrupted)) {
+      const news = JSON.stringify(withoutBeats(status))
+      if (redraw !== undefined) redraw(show(status))
+      else if (news !== told) terminal.out(show(status))
+      told = news
+    }
     return exitCodes.done
   }
+}
+
+// How long ago a worker has beaten changes all the time, and is no news: its state says when it hangs.
+function withoutBeats ({ workers, ...status }: Status): unknown {
+  return { ...status, workers: workers.map(({ silentMs, ...worker }) => worker) }
 }

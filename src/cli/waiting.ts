@@ -13,6 +13,8 @@ export interface Waiting {
   json: boolean
 }
 
+// What timers take: nearly 25 days.
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 // To a pipe, the count is told when it changes, and not more often than this.
 const LINE_MS = 1_000
 
@@ -22,8 +24,9 @@ const LINE_MS = 1_000
  */
 export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Client, terminal: Terminal): Promise<Status> {
   const end = new AbortController()
-  const timer = timeoutMs === undefined ? undefined : setTimeout(() => end.abort('timeout'), timeoutMs)
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => end.abort('timeout'), Math.min(timeoutMs, LONGEST_TIMEOUT_MS))
   const interrupt = (): void => end.abort('interrupted')
+  if (terminal.interrupted.aborted) interrupt()
   terminal.interrupted.addEventListener('abort', interrupt, { once: true })
   let status: Status | undefined
   let atFirst = 0

@@ -76,8 +76,15 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
   app.get(paths.events, async (request, reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' })
-    const write = (line: EventLine): void => { reply.raw.write(JSON.stringify(line) + '\n') }
-    write({ event: 'status', status: await ports.status() })
+    // A follower that does not read (Ctrl-Z) must not fill the memory: it is told how things stand when it reads again.
+    let missed = false
+    const write = (line: EventLine): void => {
+      missed = reply.raw.writableNeedDrain
+      if (!missed) reply.raw.write(JSON.stringify(line) + '\n')
+    }
+    const tellNow = async (): Promise<void> => write({ event: 'status', status: await ports.status() })
+    reply.raw.on('drain', () => { if (missed) tellNow() })
+    await tellNow()
     const stop = ports.follow(write)
     if (request.raw.destroyed) stop()
     else reply.raw.once('close', stop)

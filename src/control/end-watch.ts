@@ -52,6 +52,8 @@ export class EndWatch {
 
   /** A holder has another end, or is gone. */
   forget (name: string): void {
+    // The new end was reckoned by the clock as it is: what happened to that before moves only the others.
+    if (this.#cancelPoll !== undefined) this.#followClock(name)
     this.#againAtMs.delete(name)
   }
 
@@ -60,12 +62,13 @@ export class EndWatch {
     this.#cancelPoll = undefined
   }
 
-  #followClock (): void {
+  #followClock (except?: string): void {
     const offset = this.#readOffset()
     const movedMs = offset - this.#offsetMs
     if (Math.abs(movedMs) < STEP_MS) return
     this.#offsetMs = offset
-    this.#ports.clockSet(Math.round(movedMs), moveDurations(this.#ports.holders(), movedMs))
+    const holders = this.#ports.holders().filter(({ name }) => name !== except)
+    this.#ports.clockSet(Math.round(movedMs), moveDurations(holders, movedMs))
   }
 
   #readOffset (): number {

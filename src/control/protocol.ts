@@ -114,7 +114,7 @@ export function parseEnter (body: unknown, now: Date): EnterRequest {
   if (fields.then !== undefined) {
     const then = endings.find(ending => ending === fields.then)
     if (then === undefined) throw new Error(`then: expected one of ${endings.join(', ')}, got ${JSON.stringify(fields.then)}`)
-    if (then !== 'stay' && request.until === undefined && request.forMs === undefined) {
+    if (request.until === undefined && request.forMs === undefined) {
       throw new Error(`then: ${then} needs an end time (until or forMs)`)
     }
     request.then = then

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { openListener, type Listener } from '../../src/control/listener.ts'
 import { duplicate } from '../../src/platform/libc.ts'
-import { newFolder, type Scope } from '../helpers/service.ts'
+import { newFolder, type Scope } from '../helpers/places.ts'
 
 type Address = Parameters<typeof openListener>[0]
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { DurableRecord, type RecordState } from '../../src/control/record.ts'
-import { newFolder, root, type Scope } from '../helpers/service.ts'
+import { newFolder, root, type Scope } from '../helpers/places.ts'
 
 const NOBODY = 65534
 const isRoot = process.getuid?.() === 0

@@ -4,7 +4,7 @@ import pino from 'pino'
 import t from 'tap'
 import type { OperatorStatus } from '../../src/control/operator.ts'
 import { logEvent, statusText, wordings, type ServiceEvent } from '../../src/control/reporting.ts'
-import { root } from '../helpers/service.ts'
+import { root } from '../helpers/places.ts'
 
 const NOW = new Date(2026, 0, 1, 15, 0, 0)
 const since = new Date(2026, 0, 1, 14, 2, 11)

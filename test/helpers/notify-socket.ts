@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import koffi from 'koffi'
-import { newFolder, type Scope } from './service.ts'
+import { newFolder, type Scope } from './places.ts'
 
 const AF_UNIX = 1
 const SOCK_DGRAM = 2

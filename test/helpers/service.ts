@@ -5,13 +5,9 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-/** What of a test these helpers need. */
-export interface Scope {
-  teardown (end: () => unknown): unknown
-}
+import { newFolder, recordOf, root, type Scope } from './places.ts'
 
 export type Line = Readonly<Record<string, unknown>>
 
@@ -39,43 +35,10 @@ export interface Exit {
   signal: NodeJS.Signals | null
 }
 
-export const root = resolve(import.meta.dirname, '../..')
 const entry = join(root, 'src/main.ts')
 // Shared by all services of one test file: compiling everything anew would be most of what a start costs.
 const cache = mkdtempSync(join(tmpdir(), 'myserver-cache-'))
 process.on('exit', () => rmSync(cache, { recursive: true, force: true }))
-
-/** @returns the path of an application among the fixtures */
-export function fixture (name: string): string {
-  return resolve(import.meta.dirname, '../fixtures', name)
-}
-
-/** A new folder that is removed with the test. */
-export function newFolder (t: Scope): string {
-  const folder = mkdtempSync(join(tmpdir(), 'myserver-test-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
-
-/** A file that does not exist yet; fixtures wait for it. */
-export class Gate {
-  readonly path: string
-
-  constructor (t: Scope) {
-    this.path = join(newFolder(t), 'gate')
-  }
-
-  open (): void {
-    writeFileSync(this.path, '')
-  }
-}
-
-/** What stands in the file of a record. */
-export function recordOf (mode: 'live' | 'maintenance', by = 'test'): Buffer {
-  const since = new Date().toISOString()
-  const holders = mode === 'live' ? [] : [{ name: 'operator', by, since }]
-  return Buffer.from(JSON.stringify({ version: 1, mode, since, by, holders }) + '\n')
-}
 
 /** Starts the service and waits until it serves. */
 export async function startService (t: Scope, options: ServiceOptions = {}): Promise<ServiceProcess> {

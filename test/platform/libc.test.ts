@@ -6,7 +6,7 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { duplicate, peerOf } from '../../src/platform/libc.ts'
-import { newFolder, root } from '../helpers/service.ts'
+import { newFolder, root } from '../helpers/places.ts'
 
 t.test('a duplicate stays open when the first is closed', async t => {
   const fd = openSync('/dev/null', 'r')

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import t from 'tap'
 import { connectSystemd, inheritedFds } from '../../src/platform/systemd.ts'
 import { hasLibsystemd, NotifySocket } from '../helpers/notify-socket.ts'
-import { root, type Scope } from '../helpers/service.ts'
+import { root, type Scope } from '../helpers/places.ts'
 
 const skip = !hasLibsystemd && 'there is no libsystemd'
 
