@@ -322,7 +322,7 @@ exec /opt/myserver/current/node_modules/.bin/node --env-file-if-exists="$setting
 END
 }
 
-# Without the settings of the service: they may hold passwords, and members of the group cannot read them.
+# It loads no settings: they are the service's, and may hold its passwords.
 write_operator_command() {
   cat <<'END'
 #!/bin/sh

@@ -43,5 +43,11 @@ export interface Answers {
 
 export type Question = keyof Answers
 
+/**
+ * How many connections may wait to be accepted, while the service restarts for example: as many as the system allows
+ * (net.core.somaxconn). Whoever listens on the socket sets it anew: listen(2).
+ */
+export const BACKLOG = 65_535
+
 /** How often a worker shows that its event loop turns. */
 export const BEAT_MS = 500

@@ -141,6 +141,18 @@ t.test('a reader that goes away does not end the service', async t => {
   t.type(port, 'number')
 })
 
+t.test('a reader that stalls keeps the service neither from serving nor from ending', { timeout: 25_000 }, async t => {
+  const service = new ServiceProcess(t, { env: { SHUTDOWN_GRACE: '1s' } })
+  await service.line('serving')
+  service.child.stdout?.pause()
+  // More than a pipe and what reads it take: pipe(7).
+  for (let i = 0; i < 60; i++) t.equal((await service.get(`/${'x'.repeat(8000)}`)).status, 404)
+  service.child.kill('SIGTERM')
+  const [code] = await once(service.child, 'exit')
+  t.equal(code, 0)
+  service.child.stdout?.resume()
+})
+
 t.test('in a terminal the lines are for people', {
   skip: (process.platform !== 'linux' || spawnSync('python3', ['-c', 'import pty']).status !== 0) && 'there is no python3 to make a terminal'
 }, async t => {

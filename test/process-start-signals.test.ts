@@ -13,7 +13,7 @@ import { ServiceProcess, startService } from './helpers/service.ts'
 t.setTimeout(120_000)
 
 const INSPECTOR_PORT = 9229
-const STARTS = 10
+const STARTS = 8
 // The mask in /proc/PID/status has signal n in bit n - 1.
 const SIGUSR1_BIT = 1n << BigInt(constants.signals.SIGUSR1 - 1)
 const needsProc = process.platform === 'linux' ? false : 'there is no /proc to see the blocked signals in'

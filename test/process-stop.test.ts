@@ -97,7 +97,7 @@ t.test('SIGUSR2 while stopping is refused and says so: the next start is in main
   await service.line('maintenance-entered')
   service.send('SIGTERM')
   await service.line('stopping')
-  service.send('SIGUSR2')
+  await service.leave()
   t.match(await service.line('leave-refused'), { by: 'SIGUSR2', reason: /stopping/ })
   gate.open()
   t.same(await service.ended, { code: 0, signal: null })

@@ -1,13 +1,12 @@
 // The service as a whole process: what it serves, and where.
 
 import { once } from 'node:events'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import WebSocket from 'ws'
-import { hasLibsystemd, NotifySocket } from './helpers/notify-socket.ts'
 import { Gate, fixture, newFolder } from './helpers/places.ts'
 import { ServiceProcess, startService } from './helpers/service.ts'
 
@@ -60,7 +59,7 @@ t.test('every connection of two workers sees the switch', async t => {
   await service.line('maintenance-entered')
   const answers = await Promise.all(Array.from({ length: 40 }, async () => await service.get()))
   t.same(new Set(answers.map(({ status }) => status)), new Set([503]))
-  service.send('SIGUSR2')
+  await service.leave()
   t.match(await service.line('maintenance-left'), { refused: 40 })
   const live = await Promise.all(Array.from({ length: 40 }, async () => await service.get()))
   t.same(new Set(live.map(({ status }) => status)), new Set([200]))

@@ -115,15 +115,20 @@ function foreign (path: string, why: string): Failure {
 }
 
 function unreachable (path: string, error: NodeJS.ErrnoException): Error {
+  // The kernel refuses a connection to a file of any kind: unix(7).
+  if (error.code === 'ECONNREFUSED' && !isSocket(path)) return foreign(path, 'it is no socket')
   const why = {
     ENOENT: `the service is not running: there is no ${path}; start it: systemctl start myserver`,
     ECONNREFUSED: `the service is not running: nobody answers on ${path}; start it: systemctl start myserver`,
     EACCES: `no permission to use ${path}; ${permissionHint(path)}`,
-    ENOTSOCK: `${path} is no socket; expected the control socket of myserver`,
     ECONNRESET: `the service ended the connection to ${path}`
   }[error.code ?? '']
   if ((error.code ?? '').startsWith('HPE_')) return foreign(path, 'its answer is not HTTP')
   return new Failure('unreachable', why ?? `${path}: ${messageOf(error)}`)
+}
+
+function isSocket (path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() !== false
 }
 
 // The socket itself may be out of sight; its folder's group is the same.

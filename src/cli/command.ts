@@ -13,6 +13,10 @@ export interface Terminal {
   terminated (): AbortSignal
   /** Tells systemd, where it listens. */
   notify (state: Readonly<Record<string, string | number>>): void
+  /** Has systemd remember, until the unit ends, that the process came so far. */
+  remember (): void
+  /** Whether systemd started this process in place of one that came so far, and was killed. */
+  isSuccessor (): boolean
 }
 
 export interface Command {

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // myserverctl: the operator's commands. Its process keeps Node's name, so `pkill -USR1 myserver` passes it by.
 
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { createLogUpdate } from 'log-update'
 import { controlSocketPath, userRuntimeDirectory } from '../config.ts'
 import { messageOf } from '../errors.ts'
-import { connectSystemd } from '../platform/systemd.ts'
+import { connectSystemd, inheritedFds } from '../platform/systemd.ts'
 import { connectTo, type Client } from './client.ts'
 import type { Command, Terminal } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
@@ -18,6 +18,8 @@ import { wait } from './wait.ts'
 const commands: Readonly<Record<string, Command>> = { on, off, status, wait, hold }
 // Where the shipped unit puts it: RuntimeDirectory=myserver.
 const SYSTEM_DIRECTORY = '/run/myserver'
+// The name of a descriptor in systemd's store; what it refers to does not matter.
+const REMINDER = 'reminder'
 
 const HELP = `Usage: myserverctl COMMAND [options]
 
@@ -43,7 +45,13 @@ const terminal: Terminal = {
     process.on('SIGTERM', () => terminated.abort())
     return terminated.signal
   },
-  notify: state => { connectSystemd(process.env, process.pid).notify(state) }
+  notify: state => { connectSystemd(process.env, process.pid).notify(state) },
+  remember () {
+    const fd = openSync('/dev/null', 'r')
+    connectSystemd(process.env, process.pid).store(REMINDER, fd)
+    closeSync(fd)
+  },
+  isSuccessor: () => inheritedFds(process.env, process.pid).has(REMINDER)
 }
 
 process.exitCode = await main(process.argv.slice(2))

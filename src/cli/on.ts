@@ -57,7 +57,7 @@ Enters maintenance. Where it is on already, only what is given is changed.
     const json = values.json === true
     let status = await client.call<Status>('PUT', paths.maintenance, request)
     if (values.wait !== undefined && !status.drained) {
-      if (!json) terminal.out(`maintenance is on; ${status.inFlight} in flight, waiting`)
+      if (!json && status.inFlight > 0) terminal.out(`maintenance is on; ${status.inFlight} in flight, waiting`)
       try {
         status = await waitFor({ until: 'drained', timeoutMs, json }, client, terminal)
       } catch (error) {

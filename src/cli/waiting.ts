@@ -28,6 +28,7 @@ export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Clie
   const interrupt = (): void => end.abort('interrupted')
   if (terminal.interrupted.aborted) interrupt()
   terminal.interrupted.addEventListener('abort', interrupt, { once: true })
+  if (terminal.interrupted.aborted) interrupt()
   let status: Status | undefined
   let atFirst = 0
   let told = { count: -1, atMs: -Infinity }

@@ -5,7 +5,7 @@ import type { Server, Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import { removeStaleSocket } from './listener.ts'
 import { parseEnter, parseLeave, paths, type EnterRequest, type EventLine, type LeaveRequest, type Status } from './protocol.ts'
-import { messageOf } from '../errors.ts'
+import { ServiceError, messageOf } from '../errors.ts'
 
 export interface ControlPorts {
   status (): Promise<Status>
@@ -97,7 +97,7 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
   await app.ready()
   await removeStaleSocket(path)
   await new Promise<void>((resolve, reject) => {
-    app.server.once('error', reject)
+    app.server.once('error', error => reject(new ServiceError('ERR_LISTEN', `cannot listen on ${path}: ${messageOf(error)}`, error)))
     // bind() happens within listen(), so the mask covers the moment in which the file appears, and nothing else.
     const before = umask(OTHERS_MAY_NOTHING)
     try {

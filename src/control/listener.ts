@@ -1,12 +1,12 @@
 // The listening socket: opened once, kept by the main thread, and duplicated for each worker. The main thread
 // accepts nothing on it. After a restart it is taken over from systemd's file descriptor store.
 
-import { existsSync, rmSync } from 'node:fs'
-import { chmodSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync } from 'node:fs'
 import { createServer, connect, isIPv6, type AddressInfo, type ListenOptions } from 'node:net'
 import type { Address } from '../config.ts'
 import { ServiceError, messageOf } from '../errors.ts'
 import { duplicate } from '../platform/libc.ts'
+import { BACKLOG } from '../worker-protocol.ts'
 
 export interface Listener {
   /** The socket; it lives as long as the process. */
@@ -20,8 +20,6 @@ export interface Listener {
   readonly remark: string | undefined
 }
 
-// As long as the system allows (net.core.somaxconn): connections wait here while the service restarts.
-export const BACKLOG = 65_535
 // Whoever may reach the port over TCP may reach the socket.
 const SOCKET_MODE = 0o666
 

@@ -28,6 +28,8 @@ const DRAIN_BUCKETS_SECONDS = [0.01, 0.1, 1, 5, 15, 60, 300, 1800]
 export function createMetrics ({ operator, switch: theSwitch, pool, admitted, refused, now }: MetricsSources): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  // Sums of their namesakes without the suffix, which belongs to counters: promtool objects to them.
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
   gauge('myserver_maintenance', 'Whether maintenance is on: 1 or 0', () => operator.status.mode === 'live' ? 0 : 1)
   gauge('myserver_mode_seconds', 'Seconds since the mode was entered',
     () => (now().getTime() - operator.status.since.getTime()) / 1000)

@@ -4,7 +4,7 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
-import { BEAT_MS, type Answers, type FromWorker, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
+import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
 import { closeGracefully } from './close.ts'
 import type { Served } from './served.ts'
 
@@ -36,7 +36,7 @@ const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'listen':
-      served.server.listen({ fd: message.fd }, () => tell({ type: 'serving' }))
+      served.server.listen({ fd: message.fd, backlog: BACKLOG }, () => tell({ type: 'serving' }))
       break
     case 'notice':
       served.setNotice(message.notice)

@@ -53,7 +53,7 @@ for (const [what, body, problem] of [
   ...endings.map(then => [`then ${then} without an end`, { then }, `then: ${then} needs an end time`] as const)
 ] as const) {
   t.test(`entering with ${what} is refused, and says why`, async t => {
-    t.throws(() => parseEnter(body, now), { message: new RegExp(`^${RegExp.escape(problem)}|${RegExp.escape(problem)}`) })
+    t.throws(() => parseEnter(body, now), { message: new RegExp(RegExp.escape(problem)) })
   })
 }
 

@@ -25,17 +25,14 @@ function collect (): { logger: pino.Logger, lines: Array<Record<string, unknown>
   return { logger, lines }
 }
 
-t.test('every event that is reported has a wording, and every wording an event', async t => {
+// That every event has a wording is what the compiler sees to.
+t.test('every event that has a wording is reported somewhere', async t => {
   const folder = join(root, 'src/control')
-  const used = new Set(readdirSync(folder).filter(file => file !== 'reporting.ts').flatMap(file => {
-    return [...readFileSync(join(folder, file), 'utf8').matchAll(/event: ((?:'[\w-]+'(?: \| )?)+)/g)]
-      .flatMap(([, names = '']) => [...names.matchAll(/'([\w-]+)'/g)].map(([, name]) => name))
-  }))
-  for (const event of Object.keys(wordings)) t.ok(used.has(event), `${event} is reported somewhere`)
-  const types = ['operator.ts', 'worker-pool.ts'].map(file => readFileSync(join(folder, file), 'utf8')).join('\n')
-  const declared = [...types.matchAll(/^ {2}\| \{ event: ([^,}]+)/gm)]
-    .flatMap(([, names = '']) => [...names.matchAll(/'([\w-]+)'/g)].map(([, name]) => name))
-  t.same(declared.toSorted(), Object.keys(wordings).toSorted())
+  const source = readdirSync(folder).filter(file => file !== 'reporting.ts')
+    .map(file => readFileSync(join(folder, file), 'utf8')).join('\n')
+  // Its declaration is not yet a report.
+  const reports = source.replaceAll(/^ {2}\| \{ event: .*$/gm, '')
+  for (const event of Object.keys(wordings)) t.match(reports, new RegExp(`event: [^,}]*'${event}'`), event)
 })
 
 t.test('a transition has a MESSAGE_ID of its own', async t => {

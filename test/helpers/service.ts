@@ -2,9 +2,8 @@
 
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { request, type IncomingHttpHeaders } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { newFolder, recordOf, root, type Scope } from './places.ts'
@@ -35,10 +34,10 @@ export interface Exit {
   signal: NodeJS.Signals | null
 }
 
+const LEAVING = ['maintenance-left', 'maintenance-unchanged', 'leave-refused', 'leave-waiting']
 const entry = join(root, 'src/main.ts')
-// Shared by all services of one test file: compiling everything anew would be most of what a start costs.
-const cache = mkdtempSync(join(tmpdir(), 'myserver-cache-'))
-process.on('exit', () => rmSync(cache, { recursive: true, force: true }))
+// Shared by all services under test: compiling everything anew would be most of what a start costs.
+const cache = join(root, 'node_modules/.cache/myserver-test')
 
 /** Starts the service and waits until it serves. */
 export async function startService (t: Scope, options: ServiceOptions = {}): Promise<ServiceProcess> {
@@ -125,6 +124,19 @@ export class ServiceProcess {
   send (...signals: readonly NodeJS.Signals[]): void {
     this.#since = this.lines.length
     for (const signal of signals) this.child.kill(signal)
+  }
+
+  /**
+   * Sends SIGUSR2 and waits for what became of it. Where it came so soon after SIGUSR1 that their order cannot be
+   * known, it is sent again, as the service asks for.
+   */
+  async leave (): Promise<void> {
+    let line: Line
+    do {
+      this.send('SIGUSR2')
+      line = await this.until('what became of SIGUSR2', () => this.lines.slice(this.#since)
+        .find(({ event, by }) => by === 'SIGUSR2' && LEAVING.includes(String(event))))
+    } while (String(line.msg).includes('came together'))
   }
 
   /** Looks from now on only at lines that come. */

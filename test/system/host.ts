@@ -84,6 +84,17 @@ export function removeLeftovers (folder: string): void {
   }
 }
 
+let exitsOnSignals = false
+
+/** Machines are removed when the process exits, which Node does not do by itself on a signal. */
+export function exitOnSignals (): void {
+  if (exitsOnSignals) return
+  exitsOnSignals = true
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
+  process.once('SIGHUP', () => process.exit(129))
+}
+
 function namespacedIds (pid: number): number[] {
   const line = /^NSpid:(.*)$/m.exec(readProc(pid, 'status'))?.[1] ?? ''
   return line.trim().split(/\s+/).map(Number)

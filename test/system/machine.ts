@@ -9,7 +9,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execute, expectCode, lastWords, poll, type Result } from './commands.ts'
 import { hostEnvironment, hostFiles } from './host-files.ts'
-import { childrenOf, expectFree, findLeader, lockLoopback, nameMachine, removeLeftovers, removeMachine } from './host.ts'
+import { childrenOf, exitOnSignals, expectFree, findLeader, lockLoopback, nameMachine, removeLeftovers, removeMachine } from './host.ts'
 import type { Suite } from './suites.ts'
 
 const here = import.meta.dirname
@@ -198,15 +198,4 @@ export class Machine {
   #hasEnded (): boolean {
     return this.#supervisor.exitCode !== null || this.#supervisor.signalCode !== null
   }
-}
-
-let exitsOnSignals = false
-
-/** Machines are removed when the process exits, which Node does not do by itself on a signal. */
-function exitOnSignals (): void {
-  if (exitsOnSignals) return
-  exitsOnSignals = true
-  process.once('SIGINT', () => process.exit(130))
-  process.once('SIGTERM', () => process.exit(143))
-  process.once('SIGHUP', () => process.exit(129))
 }

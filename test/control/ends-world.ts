@@ -1,0 +1,189 @@
+// A world for the operator in which ends pass, clocks are set and the process is started anew, and what must hold in
+// it whatever comes in whatever order.
+
+import type { End, Holder } from '../../src/control/holders.ts'
+import { Operator } from '../../src/control/operator.ts'
+import { inDoubt, type RecordState } from '../../src/control/record.ts'
+import type { Mode } from '../../src/maintenance/switch.ts'
+import { settle } from '../helpers/operator-rig.ts'
+import { FakeClock } from './fake-clock.ts'
+
+/** When a claim may open by itself: an end on the wall clock, or so long after it began. */
+type Claim = { endsAtWallMs?: number, endsAtMonotonicMs?: number }
+
+const SLICE_MS = 500
+
+export class World {
+  readonly clock = new FakeClock()
+  /** Who wants maintenance and may not be passed over. */
+  readonly claims = new Map<string, Claim>()
+  readonly overdue: string[] = []
+  operator!: Operator
+  disk: RecordState = { mode: 'live', since: this.clock.now(), by: 'test', holders: [] }
+  diskFails: 'no' | 'before' | 'after' = 'no'
+  isServing = true
+  inFlight = 0
+  broken: string | undefined
+  readonly #hasCheck: boolean
+  #mode: Mode = 'live'
+  #hasWitness = false
+  #process = 0
+  #checks: Array<(saw: string | undefined) => void> = []
+  #looks = new Set<() => void>()
+
+  constructor (hasCheck: boolean) {
+    this.#hasCheck = hasCheck
+    this.#start(structuredClone(this.disk))
+    this.operator.resume()
+  }
+
+  get mode (): Mode {
+    return this.#mode
+  }
+
+  enter (holder: string, given?: { inMs: number } & Pick<End, 'then' | 'countsBy'>): void {
+    const end = given && { at: this.clock.in(given.inMs), then: given.then, countsBy: given.countsBy }
+    const known = this.operator.status.holders.find(({ name }) => name === holder)
+    this.claims.set(holder, this.#claimOf(end ?? known?.end))
+    this.operator.enter({ holder, by: 'test', ...end !== undefined && { end } })
+    this.must(this.#mode === 'maintenance', 'entering takes effect before it returns')
+  }
+
+  leave (holder: string | undefined, force: boolean): void {
+    if (holder === undefined) this.claims.clear()
+    else this.claims.delete(holder)
+    const ofProcess = this.#process
+    this.operator.leave({ by: 'test', force, ...holder !== undefined && { holder } }).then(why => {
+      if (ofProcess !== this.#process) return
+      const { mode, holders } = this.operator.status
+      // Whoever is superseded may hear of it only when the next has left.
+      if (why !== undefined) this.must(mode === 'maintenance' || why.includes('meanwhile'), `maintenance stays on after "${why}"`)
+      else if (holder === undefined) this.must(mode === 'live', 'who left all is told so when it is live')
+      else this.must(!holders.some(({ name }) => name === holder), 'who gave a claim back is told so when it is gone')
+    })
+  }
+
+  setServing (is: boolean): void {
+    this.isServing = is
+    for (const look of this.#looks) look()
+  }
+
+  answerChecks (saw: string | undefined): void {
+    for (const answer of this.#checks.splice(0)) answer(saw)
+  }
+
+  async pass (ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= SLICE_MS) {
+      this.clock.pass(Math.min(left, SLICE_MS))
+      await settle()
+      this.#endClaims()
+    }
+  }
+
+  /** Somebody sets the clock, and it is noticed. */
+  async setClock (byMs: number): Promise<void> {
+    this.clock.set(byMs)
+    await this.pass(1_000)
+  }
+
+  /** The process is killed, and another begins with what is on the disk, and with the witness. */
+  restart (): void {
+    const before = this.#mode
+    const { durable } = this.operator.status
+    const holders = JSON.stringify(this.operator.status.holders)
+    this.inFlight = 0
+    const isDoubtful = this.disk.mode === 'live' && this.#hasWitness
+    this.#start(isDoubtful ? inDoubt(this.clock.now()) : structuredClone(this.disk))
+    this.must(this.#mode === before, 'a restart finds the mode')
+    this.must(!durable || JSON.stringify(this.operator.status.holders) === holders, 'a restart finds the holders')
+    // What could not be written was told as such.
+    if (!durable) this.claims.clear()
+    for (const { name, end } of this.operator.status.holders) if (!durable) this.claims.set(name, this.#claimOf(end))
+    this.operator.resume()
+  }
+
+  look (): void {
+    const { operator, claims, disk } = this
+    const { mode, durable, drained, holders } = operator.status
+    this.#endClaims()
+    this.must(mode === this.#mode, 'the status tells the mode of the switch')
+    this.must((mode === 'live') === (holders.length === 0), 'maintenance is on while there is a holder, and only then')
+    this.must(claims.size === 0 || mode === 'maintenance', 'maintenance is on while somebody wants it')
+    for (const name of claims.keys()) this.must(holders.some(holder => holder.name === name), `${name} still holds it`)
+    this.must(mode === 'maintenance' || disk.mode === 'live', 'the switch is not live while the record says maintenance')
+    this.must(mode === 'live' || this.#hasWitness, 'the witness is set while maintenance is on')
+    this.must(!durable || JSON.stringify(disk.holders) === JSON.stringify(holders), 'what is called durable is on the disk')
+    this.must(!drained || this.inFlight === 0, 'nothing is in flight when it is drained')
+  }
+
+  must (holds: boolean, what: string): void {
+    if (!holds) this.broken ??= what
+  }
+
+  #start (state: RecordState): void {
+    const ofProcess = ++this.#process
+    this.#checks = []
+    this.#looks.clear()
+    const world = this
+    this.operator = new Operator({
+      switch: {
+        get mode () { return world.#mode },
+        set mode (mode) { if (ofProcess === world.#process) world.#setMode(mode) },
+        inFlight: () => this.inFlight
+      },
+      record: { write: state => { if (ofProcess === this.#process) this.#write(state) } },
+      witness: { set: () => { this.#hasWitness = true }, clear: () => { this.#hasWitness = false } },
+      application: {
+        isServing: () => this.isServing,
+        whenServing: async signal => await this.#whenServing(signal),
+        drained: async () => []
+      },
+      check: this.#hasCheck ? async () => await new Promise(resolve => this.#checks.push(resolve)) : undefined,
+      clock: this.clock,
+      after: (delayMs, callback) => this.clock.after(delayMs, () => { if (ofProcess === this.#process) callback() }),
+      report: event => { if (event.event === 'maintenance-overdue') this.overdue.push(event.holder) }
+    }, state)
+  }
+
+  #setMode (mode: Mode): void {
+    this.#mode = mode
+    if (mode !== 'live') return
+    this.#endClaims()
+    this.must(this.disk.mode === 'live', 'the record says live before the switch does')
+    this.must(this.claims.size === 0, `opened although ${[...this.claims.keys()].join(', ')} did not end it`)
+  }
+
+  #write (state: RecordState): void {
+    if (this.diskFails === 'before') throw new Error('no space left')
+    this.disk = structuredClone(state)
+    this.#endClaims()
+    this.must(state.mode === 'maintenance' || this.claims.size === 0, 'the record says live only when all claims have ended')
+    if (this.diskFails === 'after') throw new Error('the directory cannot be synced')
+  }
+
+  #claimOf (end: Holder['end']): Claim {
+    if (end === undefined || end.then === 'stay') return {}
+    const leftMs = end.at.getTime() - this.clock.now().getTime()
+    return end.countsBy === 'clock' ? { endsAtWallMs: end.at.getTime() } : { endsAtMonotonicMs: this.clock.monotonicMs() + leftMs }
+  }
+
+  /** What has ended with open or check may be passed over from then on. */
+  #endClaims (): void {
+    for (const [name, { endsAtWallMs = Infinity, endsAtMonotonicMs = Infinity }] of this.claims) {
+      if (endsAtWallMs <= this.clock.now().getTime() || endsAtMonotonicMs <= this.clock.monotonicMs()) this.claims.delete(name)
+    }
+  }
+
+  async #whenServing (signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (!signal.aborted && !this.isServing) return
+        this.#looks.delete(look)
+        if (signal.aborted) reject(signal.reason)
+        else resolve()
+      }
+      this.#looks.add(look)
+      signal.addEventListener('abort', look, { once: true })
+    })
+  }
+}
