@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { timePage, timeReady, weigh } from './cases/starting.ts'
 import { timeSwitches } from './cases/switching.ts'
-import { compare, refusing } from './cases/throughput.ts'
+import { compare, startRefusing } from './cases/throughput.ts'
 import { root } from './defaults.ts'
 import { children, scratch, startPeer, startService } from './processes.ts'
 import { table, type Row } from './report.ts'
@@ -34,8 +34,8 @@ const cases: ReadonlyArray<readonly [name: string, run: (name: string) => Promis
   ['live with the plugin, static site', async name =>
     await compare(name, await startPeer('site+plugin'), await startPeer('site'), pace, 0.97)],
   ['refusing, against bare node:http', async name => {
-    const peer = await startPeer('bare')
-    return await compare(name, await refusing(await startService({ env: hello }), peer), peer, pace, 0.90)
+    const [ours, peer] = await startRefusing(await startService({ env: hello }))
+    return await compare(name, ours, peer, pace, 0.90)
   }],
   ['access log to /dev/null, smallest application', async name =>
     await compare(name, await startService({ env: { ...hello, ...logging } }), await startService({ env: hello }), pace, 0.80)],

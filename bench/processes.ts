@@ -58,9 +58,12 @@ export async function startService (options: ServiceOptions = {}): Promise<Runni
   return await whenAnswering(await spawnService(options))
 }
 
-/** @param kind as bench/peer.ts lists them @returns when it serves */
-export async function startPeer (kind: string): Promise<Running> {
-  return await whenAnswering(await spawnNode([join(root, 'bench/peer.ts'), kind], {}, ['ignore', 'ignore', 'inherit']))
+/** @param kind as bench/peer.ts lists them @param answer what `bare` answers @returns when it serves */
+export async function startPeer (kind: string, answer = ''): Promise<Running> {
+  const file = join(scratch, 'answer')
+  writeFileSync(file, answer, 'latin1')
+  const peer = await spawnNode([join(root, 'bench/peer.ts'), kind], { ANSWER: file }, ['ignore', 'ignore', 'inherit'])
+  return await whenAnswering(peer)
 }
 
 /** @returns the process's resident and proportional memory, in bytes */

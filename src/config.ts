@@ -200,7 +200,7 @@ function parseProxies (value: string): readonly string[] {
     if (isIP(address) === 0 || !prefixIsRight || more.length > 0) {
       throw new Error(`"${proxy}" is no address or CIDR; expected for example 127.0.0.1, ::1 or 10.0.0.0/8`)
     }
-    if (prefix === '0') throw new Error(`"${proxy}" would believe everybody; name the proxies' own addresses`)
+    if (Number(prefix) === 0) throw new Error(`"${proxy}" would believe everybody; name the proxies' own addresses`)
   }
   return proxies
 }

@@ -11,6 +11,9 @@ export type { Logger }
 const STDOUT = 1
 // A pipe takes so many bytes in one piece (PIPE_BUF, pipe(7)): lines of several threads never mix.
 const PIECE_BYTES = 4096
+// When nobody reads: what comes on top of it is dropped, and so is what cannot be written at the end.
+const MOST_BUFFERED_BYTES = 16 * 1024 * 1024
+const FLUSH_MS = 1_000
 // The journal splits longer lines (LineMax=, journald.conf(5)).
 const SYSLOG_PRIORITY: Readonly<Record<number, number>> = { 10: 7, 20: 7, 30: 6, 40: 4, 50: 3, 60: 2 }
 
@@ -36,10 +39,18 @@ export function writesToJournal (env: NodeJS.ProcessEnv): boolean {
  */
 export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, journal?: JournalSink): Log {
   const toJournal = writesToJournal(env)
-  const out = pino.destination({ dest: STDOUT, sync: false, minLength: 0, maxWrite: PIECE_BYTES })
+  let flushUntilMs = Infinity
+  const out = pino.destination({
+    dest: STDOUT,
+    sync: false,
+    maxWrite: PIECE_BYTES,
+    maxLength: MOST_BUFFERED_BYTES,
+    retryEAGAIN: () => performance.now() < flushUntilMs
+  })
   // A reader that went away (`| head`) must not take the service with it.
   out.on('error', () => {})
   const flush = (): void => {
+    flushUntilMs = performance.now() + FLUSH_MS
     try {
       out.flushSync()
     } catch {} // Not opened yet, or closed: there is nothing to write, or nobody to read it.

@@ -25,6 +25,8 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   const systemd = connectSystemd(target.env, target.pid)
   const log = openLog(config.logLevel, target.env, (line, priority, fields) =>
     systemd.journal({ MESSAGE: line, PRIORITY: priority, SYSLOG_IDENTIFIER: 'myserver', ...fields }))
+  // Makes a pipe that nobody reads answer EAGAIN instead of holding up whoever writes: Node does so when it opens it.
+  target.stdout.on('error', () => {})
   target.on('exit', log.flush)
   log.logger.info({ event: 'starting', pid: target.pid, node: target.version }, 'starting')
 

@@ -1,30 +1,42 @@
-// The files in systemd/ against the code that they serve, and against systemd's own opinion of them.
+// The files in systemd/ and examples/ against the code that they serve, and against systemd's own opinion of them.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { hold } from '../src/cli/hold.ts'
 import { readConfig, settings } from '../src/config.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const installed = '/opt/myserver/current'
-const unitFile = join(root, 'systemd/myserver.service')
-const unit = readFileSync(unitFile, 'utf8')
-const env = readFileSync(join(root, 'systemd/myserver.env'), 'utf8')
+const read = (file: string): string => readFileSync(join(root, file), 'utf8')
+const unit = read('systemd/myserver.service')
+const env = read('systemd/myserver.env')
+const maintenanceUnits = ['systemd/myserver-maintenance.service', 'systemd/myserver-maintenance@.service']
+const shippedUnits = [
+  'systemd/myserver.service', ...maintenanceUnits, ...readdirSync(join(root, 'examples')).map(name => `examples/${name}`)
+]
 
 // A setting in myserver.env: `#NAME=value`, right below its explanation.
 const shown = [...env.matchAll(/^#([A-Z_]+)=(.*)$/gm)].map(([, name = '', value = '']) => ({ name, value }))
 
 // The value of a key in the unit; of the last one, where there are several.
-function unitValue (key: string): string | undefined {
-  return [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].at(-1)?.[1]
+function unitValue (key: string, text: string = unit): string | undefined {
+  const unfolded = text.replaceAll(/\\\n\s*/g, '')
+  return [...unfolded.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].at(-1)?.[1]
 }
 
-// systemd-analyze on the unit, as it would be if this checkout were the installed release.
-async function analyze (t: Test, ...args: string[]): Promise<string> {
-  const folder = t.testdir({ 'myserver.service': unit.replaceAll(installed, root) })
-  const { status, stdout, stderr } = spawnSync('systemd-analyze', [...args, join(folder, 'myserver.service')], {
-    encoding: 'utf8', env: { ...process.env, SYSTEMD_COLORS: '0', SYSTEMD_PAGER: 'cat' }
+// systemd-analyze on a unit, as it would be if this checkout were the installed release and lay beside all its units.
+async function analyze (t: Test, name: string, ...args: string[]): Promise<string> {
+  const commands = { myserverctl: '#!/bin/sh\n', 'migrate-the-database': '#!/bin/sh\n' }
+  const folder = t.testdir({
+    ...commands,
+    ...Object.fromEntries(shippedUnits.map(file => [basename(file),
+      read(file).replaceAll(installed, root).replaceAll('/usr/local/bin', join(t.testdirName))]))
+  })
+  for (const command of Object.keys(commands)) chmodSync(join(folder, command), 0o755)
+  const { status, stdout, stderr } = spawnSync('systemd-analyze', [...args, join(folder, name)], {
+    encoding: 'utf8', env: { ...process.env, SYSTEMD_COLORS: '0', SYSTEMD_PAGER: 'cat', SYSTEMD_UNIT_PATH: `${folder}:` }
   })
   t.equal(status, 0, stderr)
   return stdout + stderr
@@ -81,19 +93,56 @@ t.test('the unit does not restart on a configuration error', async t => {
 })
 
 t.test('the unit and sysusers.d name the same user', async t => {
-  const [, user] = /^u (\S+) - "[^"]+" - -$/m.exec(readFileSync(join(root, 'systemd/myserver.sysusers'), 'utf8')) ?? []
-  t.equal(unitValue('User'), user)
-  t.equal(unitValue('Group'), user)
+  const [, user] = /^u (\S+) - "[^"]+" - -$/m.exec(read('systemd/myserver.sysusers')) ?? []
+  for (const file of ['systemd/myserver.service', ...maintenanceUnits, 'examples/example-migration.service']) {
+    t.equal(unitValue('User', read(file)), user, file)
+    t.equal(unitValue('Group', read(file)), user, file)
+  }
 })
 
-t.test('systemd-analyze verify has nothing to say about the unit', { skip }, async t => {
-  const said = await analyze(t, 'verify', '--man=no')
-  t.same(said.split('\n').filter(line => line.includes('myserver')), [])
+t.test('the maintenance units hold maintenance at the socket of the service', async t => {
+  for (const file of maintenanceUnits) {
+    const [node, script, ...args] = (unitValue('ExecStart', read(file)) ?? '').split(' ')
+    t.equal(node, `${installed}/node_modules/.bin/node`)
+    t.equal(script, `${installed}/src/cli/myserverctl.ts`)
+    t.equal(args[0], 'hold')
+    const socket = args[args.indexOf('--socket') + 1]
+    t.equal(socket, readConfig({ RUNTIME_DIRECTORY: `/run/${unitValue('RuntimeDirectory')}` }).controlSocket)
+    for (const option of args.filter(arg => arg.startsWith('--'))) t.match(hold.help, ` ${option} `)
+  }
 })
+
+t.test('nothing but an operator stops a maintenance unit, since that leaves maintenance', async t => {
+  for (const file of maintenanceUnits) {
+    const text = read(file)
+    for (const key of ['Requires', 'Requisite', 'BindsTo', 'PartOf', 'Conflicts', 'StopWhenUnneeded', 'RequiresMountsFor', 'PrivateTmp', 'JoinsNamespaceOf']) {
+      t.equal(unitValue(key, text), undefined, `${file}: ${key}`)
+    }
+    t.equal(unitValue('DefaultDependencies', text), 'no', file)
+    t.equal(unitValue('IgnoreOnIsolate', text), 'yes', file)
+  }
+  t.equal(unitValue('Slice', read('systemd/myserver-maintenance@.service')), 'system.slice', 'and no slice of its own')
+})
+
+t.test('the two maintenance units differ in the end and in what an instance needs', async t => {
+  const [plain = [], instance = []] = maintenanceUnits.map(file => read(file).replaceAll(/^#.*\n/gm, '').split('\n'))
+  t.same(plain.filter(line => !instance.includes(line)),
+    ['Description=Maintenance of myserver', '  --holder %N --reason "systemctl start %n" --socket /run/myserver/control.sock'])
+  t.same(instance.filter(line => !plain.includes(line)),
+    ['Description=Maintenance of myserver for %i', 'Slice=system.slice', '  --holder %N --for %i --reason "systemctl start %n" --socket /run/myserver/control.sock'])
+})
+
+for (const file of shippedUnits) {
+  t.test(`systemd-analyze verify has nothing to say about ${file}`, { skip }, async t => {
+    const name = basename(file).replace('@.', '@30m.')
+    const said = await analyze(t, name, 'verify', '--man=no')
+    t.same(said.split('\n').filter(line => /myserver|example|weekly/.test(line)), [])
+  })
+}
 
 t.test('systemd-analyze security puts the unit at 1.2 or lower', { skip }, async t => {
   const [, score] = /Overall exposure level for myserver\.service: ([\d.]+)/.exec(
-    await analyze(t, 'security', '--offline=true')) ?? []
+    await analyze(t, 'myserver.service', 'security', '--offline=true')) ?? []
   t.ok(Number(score) <= 1.2, `${score} <= 1.2`)
 })
 

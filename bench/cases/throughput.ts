@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fetchRaw, startLoad } from '../client.ts'
-import { processorSeconds, whenAnswering, type Running } from '../processes.ts'
+import { processorSeconds, startPeer, whenAnswering, type Running } from '../processes.ts'
 import { median, type Row } from '../report.ts'
 
 export interface Pace {
@@ -48,14 +48,16 @@ export async function compare (name: string, ours: Running, peer: Running, pace:
   }
 }
 
-/** Puts a service into maintenance. @returns it, when its answers are the same as the peer's, byte for byte */
-export async function refusing (service: Running, peer: Running): Promise<Running> {
+/** Puts a service into maintenance, and starts bare node:http that gives the same answer, byte for byte. */
+export async function startRefusing (service: Running): Promise<[ours: Running, peer: Running]> {
   process.kill(service.pid, 'SIGUSR1')
   await whenAnswering(service, 503)
-  const [ours, theirs] = await Promise.all([service, peer].map(async ({ port }) =>
-    (await fetchRaw(port)).replace(/^Date: .*$/m, '')))
-  if (ours !== theirs) throw new Error(`the peer answers differently:\n${theirs}\ninstead of\n${ours}`)
-  return service
+  const ours = await fetchRaw(service.port)
+  const peer = await startPeer('bare', ours)
+  const theirs = await fetchRaw(peer.port)
+  const withoutDate = (answer: string): string => answer.replace(/^Date: .*$/m, '')
+  if (withoutDate(ours) !== withoutDate(theirs)) throw new Error(`the peer answers differently:\n${theirs}\ninstead of\n${ours}`)
+  return [service, peer]
 }
 
 async function measure (running: Running, durationMs: number): Promise<Speed> {

@@ -21,6 +21,7 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
   --for DURATION    the claim ends, and opens, after 90 (seconds), 90s, 30m or 2h
   --wait TIMEOUT    how long to wait for what is in flight (10m); then it fails, names it,
                     and maintenance stays on
+  --json            print the status as JSON when drained, and at the end
   --socket PATH     the service's control socket
 `,
   async run (args, connect, terminal) {
@@ -38,6 +39,8 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
       ...values.for !== undefined && { forMs: parseDuration('--for', values.for), then: 'open' }
     }
     const timeoutMs = parseDuration('--wait', values.wait)
+    const json = values.json === true
+    const tell = (text: string, status: Status): void => terminal.out(json ? JSON.stringify(status) : text)
     const terminated = terminal.terminated()
     const client = connect(values.socket)
 
@@ -49,31 +52,32 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
       terminal.notify({ READY: 1 })
       return ended(await client.call<Status>('GET', paths.status))
     }
+    const interrupted = AbortSignal.any([terminal.interrupted, terminated])
     try {
-      await waitFor({ until: 'drained', timeoutMs, json: false }, client, { ...terminal, interrupted: AbortSignal.any([terminal.interrupted, terminated]) })
+      tell('maintenance is on and nothing is in flight',
+        await waitFor({ until: 'drained', timeoutMs, json }, client, { ...terminal, interrupted }))
     } catch (error) {
       if (terminated.aborted) return await giveBack()
       if (!(error instanceof Failure) || error.code !== exitCodes.refused || !await stands(client, holder)) throw error
       throw new Failure('refused', `${error.message}\nThe claim stands; to give it back: myserverctl off --holder ${holder}`)
     }
-    terminal.out('maintenance is on and nothing is in flight')
     terminal.notify({ READY: 1, STATUS: 'maintenance is on and drained' })
 
-    for await (const { status } of client.follow(AbortSignal.any([terminal.interrupted, terminated]), Infinity)) {
+    for await (const { status } of client.follow(interrupted, Infinity)) {
       if (!isHeld(status, holder)) return ended(status)
     }
     if (terminated.aborted) return await giveBack()
     throw new Failure('interrupted', `stopped holding. The claim stands; to give it back: myserverctl off --holder ${holder}`)
 
-    function ended ({ mode }: Status): number {
-      terminal.out(`the claim of ${holder} has ended; the service is ${mode === 'live' ? 'live' : 'in maintenance'}`)
+    function ended (status: Status): number {
+      tell(`the claim of ${holder} has ended; the service is ${status.mode === 'live' ? 'live' : 'in maintenance'}`, status)
       return exitCodes.done
     }
 
     async function giveBack (): Promise<number> {
       terminal.notify({ STOPPING: 1, STATUS: 'giving maintenance back' })
-      await client.call<Status>('DELETE', `${paths.maintenance}?holder=${encodeURIComponent(holder ?? '')}`)
-      terminal.out(`the claim of ${holder} was given back`)
+      const query = `holder=${encodeURIComponent(holder ?? '')}`
+      tell(`the claim of ${holder} was given back`, await client.call<Status>('DELETE', `${paths.maintenance}?${query}`))
       return exitCodes.done
     }
   }

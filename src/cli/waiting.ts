@@ -26,7 +26,6 @@ export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Clie
   const end = new AbortController()
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => end.abort('timeout'), Math.min(timeoutMs, LONGEST_TIMEOUT_MS))
   const interrupt = (): void => end.abort('interrupted')
-  if (terminal.interrupted.aborted) interrupt()
   terminal.interrupted.addEventListener('abort', interrupt, { once: true })
   if (terminal.interrupted.aborted) interrupt()
   let status: Status | undefined

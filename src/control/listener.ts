@@ -1,11 +1,11 @@
 // The listening socket: opened once, kept by the main thread, and duplicated for each worker. The main thread
 // accepts nothing on it. After a restart it is taken over from systemd's file descriptor store.
 
-import { chmodSync, existsSync, rmSync } from 'node:fs'
-import { createServer, connect, isIPv6, type AddressInfo, type ListenOptions } from 'node:net'
+import { chmodSync, closeSync, existsSync, linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
+import { createServer, connect, isIPv6, SocketAddress, type AddressInfo, type ListenOptions, type Server } from 'node:net'
 import type { Address } from '../config.ts'
 import { ServiceError, messageOf } from '../errors.ts'
-import { duplicate } from '../platform/libc.ts'
+import { duplicate, stopListening, unixPathOf } from '../platform/libc.ts'
 import { BACKLOG } from '../worker-protocol.ts'
 
 export interface Listener {
@@ -33,6 +33,9 @@ export async function openListener (address: Address, inheritedFd: number | unde
     if (bound !== undefined && isSameAddress(bound, address)) {
       return { fd: inheritedFd, ...describe(bound), inherited: true, remark: undefined }
     }
+    // It goes on listening while systemd keeps it, and would stand in the way of the same port.
+    stopListening(inheritedFd)
+    closeSync(inheritedFd)
   }
   if ('path' in address) {
     await removeStaleSocket(address.path)
@@ -66,9 +69,17 @@ async function listenOnce<T> (options: ListenOptions | { fd: number }, use: (fd:
       } catch (error) {
         reject(error)
       }
-      server.close()
+      closeKeepingFile(server, options)
     })
   })
+}
+
+// Closing a server of Node's own removes the file of its Unix socket, though the socket lives on in another descriptor.
+function closeKeepingFile (server: Server, options: ListenOptions | { fd: number }): void {
+  const path = 'path' in options ? options.path : undefined
+  if (path !== undefined) linkSync(path, `${path}.kept`)
+  server.close()
+  if (path !== undefined) renameSync(`${path}.kept`, path)
 }
 
 async function open (options: ListenOptions): Promise<Pick<Listener, 'fd' | 'url' | 'port'>> {
@@ -76,6 +87,9 @@ async function open (options: ListenOptions): Promise<Pick<Listener, 'fd' | 'url
 }
 
 async function addressOf (fd: number): Promise<Bound | undefined> {
+  // For a Unix socket that it has not opened itself Node tells no address.
+  const path = unixPathOf(fd)
+  if (path !== undefined) return path
   // The copy is what closing the server closes. What is no listening socket any more is no address.
   return await listenOnce({ fd: duplicate(fd) }, (_fd, bound) => bound).catch(() => undefined)
 }
@@ -84,7 +98,11 @@ function isSameAddress (bound: Bound, wanted: Address): boolean {
   if ('path' in wanted) return bound === wanted.path && existsSync(wanted.path)
   if (typeof bound === 'string') return false
   const hosts = wanted.hostIsDefault ? [wanted.host, '0.0.0.0'] : [wanted.host]
-  return hosts.includes(bound.address) && (wanted.port === 0 || bound.port === wanted.port)
+  return hosts.map(normal).includes(bound.address) && (wanted.port === 0 || bound.port === wanted.port)
+}
+
+function normal (host: string): string {
+  return new SocketAddress({ address: host, family: isIPv6(host) ? 'ipv6' : 'ipv4' }).address
 }
 
 function describe (bound: Bound): { url: string, port: number | undefined } {
@@ -96,10 +114,12 @@ function urlOf (host: string, port: number): string {
   return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`
 }
 
-// A socket file outlives its process. Only one on which nobody answers is removed.
-/** Removes a socket file on which nobody answers. @throws ServiceError ERR_LISTEN where somebody does */
+/** Removes a socket file that outlived its process: one on which nobody answers. @throws ServiceError ERR_LISTEN where somebody does */
 export async function removeStaleSocket (path: string): Promise<void> {
-  if (!existsSync(path)) return
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats === undefined) return
+  // connect(2) refuses a file that is no socket with the same error as a socket that nobody listens on.
+  if (!stats.isSocket()) fail(path, new Error('it is there and is no socket'))
   const answers = await new Promise<boolean>((resolve, reject) => {
     const probe = connect(path, () => {
       probe.destroy()

@@ -2,7 +2,7 @@
 // what the last intent was; it never guesses in favour of opening.
 
 import {
-  closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ServiceError, messageOf } from '../errors.ts'
@@ -52,7 +52,8 @@ export class DurableRecord {
       text = readFileSync(this.path, 'utf8')
     } catch (error) {
       if (this.#isFirstStart(error)) return { state: { mode: 'live', since: this.#now(), by: 'first start', holders: [] } }
-      return this.#doubt(`cannot be read (${messageOf(error)})`, error)
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return this.#doubt('is lost', error)
+      return this.#doubt(`cannot be read (${messageOf(error)}); it was kept as ${this.#setAside()}`, error)
     }
     try {
       return { state: parse(text) }
@@ -110,7 +111,9 @@ export class DurableRecord {
   }
 
   #setAside (): string {
-    const aside = `${this.path}.bad-${this.#now().toISOString().replaceAll(':', '')}`
+    const name = `${this.path}.bad-${this.#now().toISOString().replaceAll(':', '')}`
+    let aside = name
+    for (let i = 2; existsSync(aside); i++) aside = `${name}-${i}`
     try {
       renameSync(this.path, aside)
       return aside

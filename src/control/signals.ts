@@ -4,6 +4,9 @@
 
 export type Intent = 'enter' | 'leave' | 'leave-in-doubt' | 'reload'
 
+// How far apart signals may reach this file that were sent at the same time: another thread may take one of them.
+const DOUBT_MS = 10
+
 export interface Signals {
   /** Hands over every intent, from those that came before on. */
   deliver (take: (intent: Intent, signal: NodeJS.Signals) => void): void
@@ -13,7 +16,7 @@ export interface Signals {
 export function catchSignals (target: NodeJS.EventEmitter): Signals {
   const waiting: Array<[Intent, NodeJS.Signals]> = []
   let take: ((intent: Intent, signal: NodeJS.Signals) => void) | undefined
-  let enteredThisTurn = false
+  let enteredAtMs = -Infinity
 
   function receive (intent: Intent, signal: NodeJS.Signals): void {
     if (take === undefined) waiting.push([intent, signal])
@@ -21,13 +24,12 @@ export function catchSignals (target: NodeJS.EventEmitter): Signals {
   }
 
   target.on('SIGUSR1', () => {
-    enteredThisTurn = true
-    setImmediate(() => { enteredThisTurn = false })
     receive('enter', 'SIGUSR1')
+    enteredAtMs = performance.now()
   })
   // The kernel delivers pending signals by number, not in the order in which they were sent (signal(7)): SIGUSR2
   // right behind SIGUSR1 may have been sent before it. Whoever sent the SIGUSR1 must not find the site open.
-  target.on('SIGUSR2', () => receive(enteredThisTurn ? 'leave-in-doubt' : 'leave', 'SIGUSR2'))
+  target.on('SIGUSR2', () => receive(performance.now() - enteredAtMs < DOUBT_MS ? 'leave-in-doubt' : 'leave', 'SIGUSR2'))
   target.on('SIGHUP', () => receive('reload', 'SIGHUP'))
 
   return {

@@ -9,10 +9,12 @@ const SIG_UNBLOCK = isMac ? 2 : 1
 const SIGSET_BYTES = 128
 
 interface Libc {
+  shutdown (fd: number, how: number): number
   dup (fd: number): number
   sigemptyset (set: Buffer): number
   sigaddset (set: Buffer, signal: number): number
   pthread_sigmask (how: number, set: Buffer, old: null): number
+  getsockname (fd: number, address: Buffer, length: Uint32Array): number
   getsockopt (fd: number, level: number, name: number, value: Buffer, length: Uint32Array): number
   getpwuid (uid: number): unknown
 }
@@ -23,10 +25,12 @@ function libc (): Libc {
   if (loaded !== undefined) return loaded
   const library = koffi.load(isMac ? 'libSystem.B.dylib' : 'libc.so.6')
   loaded = {
+    shutdown: library.func('int shutdown(int fd, int how)'),
     dup: library.func('int dup(int fd)'),
     sigemptyset: library.func('int sigemptyset(void *set)'),
     sigaddset: library.func('int sigaddset(void *set, int signal)'),
     pthread_sigmask: library.func('int pthread_sigmask(int how, void *set, void *old)'),
+    getsockname: library.func('int getsockname(int fd, void *address, void *length)'),
     getsockopt: library.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     getpwuid: library.func('void *getpwuid(uint32_t uid)')
   }
@@ -56,6 +60,27 @@ export function duplicate (fd: number): number {
   const copy = libc().dup(fd)
   if (copy < 0) throw new Error(`dup(${fd}) failed: errno ${koffi.errno()}`)
   return copy
+}
+
+const SHUT_RDWR = 2
+
+/** Ends the listening of a socket in all its descriptors, those of other processes too; what is no socket is left. */
+export function stopListening (fd: number): void {
+  libc().shutdown(fd, SHUT_RDWR)
+}
+
+const AF_UNIX = 1
+// struct sockaddr_un of Linux: two bytes of family, then at most 108 of path; unix(7).
+const SOCKADDR_UN_BYTES = 110
+
+/** The path that a Unix socket is bound to; undefined for every other descriptor, and on other platforms. */
+export function unixPathOf (fd: number): string | undefined {
+  if (isMac) return undefined
+  const address = Buffer.alloc(SOCKADDR_UN_BYTES)
+  const length = Uint32Array.of(SOCKADDR_UN_BYTES)
+  if (libc().getsockname(fd, address, length) !== 0 || address.readUInt16LE(0) !== AF_UNIX) return undefined
+  const path = address.subarray(2, length[0])
+  return path.subarray(0, path.indexOf(0)).toString()
 }
 
 // Linux on x86-64 and arm64; socket(7).

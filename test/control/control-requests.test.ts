@@ -6,6 +6,8 @@ import t from 'tap'
 import { call, Follower, type Reply } from '../helpers/call.ts'
 import { startService } from '../helpers/service.ts'
 
+t.setTimeout(120_000)
+
 const service = await startService(t)
 const socket = join(service.folder, 'run/control.sock')
 const me = `${userInfo().username}, pid ${process.pid}`

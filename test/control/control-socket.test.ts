@@ -10,6 +10,8 @@ import { call, Follower } from '../helpers/call.ts'
 import { newFolder, type Scope } from '../helpers/places.ts'
 import { ServiceProcess, startService } from '../helpers/service.ts'
 
+t.setTimeout(120_000)
+
 function socketOf ({ folder }: ServiceProcess): string {
   return join(folder, 'run/control.sock')
 }

@@ -9,6 +9,8 @@ import { call } from '../helpers/call.ts'
 import { fixture, Gate, newFolder, type Scope } from '../helpers/places.ts'
 import { startService, type ServiceProcess } from '../helpers/service.ts'
 
+t.setTimeout(120_000)
+
 // Debian's package has both programs. In CI they must be there.
 const needsPrometheus = {
   skip: process.env.CI !== 'true' && spawnSync('promtool', ['--version']).error !== undefined && 'prometheus is not installed (apt-get install prometheus)'

@@ -95,7 +95,7 @@ t.test('a folder that is not there is a first start where nobody promised a reco
 })
 
 t.test('an empty folder is a lost record where one was put there at installation', async t => {
-  t.match(open(t, true).record.read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ', message: /cannot be read/ } })
+  t.match(open(t, true).record.read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ', message: /is lost/ } })
 })
 
 t.test('a folder that holds something else has lost its record', async t => {
