@@ -215,7 +215,7 @@ build_release() {
   # The Node that runs myserver is an optional dependency, and none needs a script to be installed.
   cd "$release"
   quietly npm ci --omit=dev --include=optional --ignore-scripts --engine-strict=false \
-    --no-audit --no-fund --no-update-notifier || die "npm ci failed, for the reason above"
+    --no-audit --no-fund --no-update-notifier --loglevel=error || die "npm ci failed, for the reason above"
   # Where two packages offer the same command, npm 9 (that of Debian) forgets it if it skips one of them.
   ln -sfn "../$runtime/bin/node" node_modules/.bin/node
   cd /

@@ -11,6 +11,7 @@ import { root } from './defaults.ts'
 
 // /tmp is memory on many systems; here the disk is part of what is measured.
 export const scratch = mkdtempSync('/var/tmp/myserver-bench-')
+const START_LIMIT_MS = 30_000
 export const children = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL')
@@ -47,6 +48,8 @@ export async function spawnService (options: ServiceOptions = {}): Promise<Runni
     HOST: '127.0.0.1',
     LOG_LEVEL: 'warn',
     STATE_DIRECTORY: stateDirectory,
+    // Where the control socket is: each service needs one of its own.
+    RUNTIME_DIRECTORY: stateDirectory,
     CACHE_DIRECTORY: cacheDirectory,
     NODE_COMPILE_CACHE: join(cacheDirectory, 'compile'),
     ...options.env
@@ -84,7 +87,9 @@ export function processorSeconds ({ pid }: Running): number {
 
 /** @param status what it is to answer; default: anything */
 export async function whenAnswering (running: Running, status?: number): Promise<Running> {
+  const deadline = performance.now() + START_LIMIT_MS
   for (;;) {
+    if (performance.now() > deadline) throw new Error(`process ${running.pid} does not answer as it should`)
     if (running.child.exitCode !== null) throw new Error(`a measured process ended with ${running.child.exitCode}`)
     const answer = await fetchRaw(running.port).catch(() => '')
     if (answer.startsWith(`HTTP/1.1 ${status ?? ''}`)) return running

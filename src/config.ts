@@ -2,12 +2,13 @@
 
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { homedir, availableParallelism, tmpdir, userInfo } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import ms from 'ms'
 import { parseCheckTarget, type CheckTarget } from './control/reopening-check.ts'
 import { ServiceError, messageOf } from './errors.ts'
 import { readPage } from './maintenance/page.ts'
+import { controlSocketPath, userDirectory, userRuntimeDirectory } from './paths.ts'
 
 /** Where to listen: an address and port, or the path of a Unix socket. */
 export type Address = { host: string, port: number, hostIsDefault: boolean } | { path: string }
@@ -59,7 +60,7 @@ export const settings = [
   { name: 'METRICS_LISTEN', help: 'host:port on which Prometheus metrics are served to whoever asks, besides the control socket' },
   { name: 'STATE_DIRECTORY', help: 'folder of the record; set by systemd, else below $XDG_STATE_HOME' },
   { name: 'CACHE_DIRECTORY', help: 'folder of the compile cache; set by systemd, else below $XDG_CACHE_HOME' },
-  { name: 'RUNTIME_DIRECTORY', help: 'folder of the control socket; set by systemd, else below $XDG_RUNTIME_DIR or in the temporary folder' }
+  { name: 'RUNTIME_DIRECTORY', help: 'folder of the control socket; set by systemd, else below $XDG_RUNTIME_DIR or the state folder' }
 ] as const satisfies readonly Setting[]
 
 type Name = typeof settings[number]['name']
@@ -104,9 +105,9 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
     retryAfterSeconds: Math.ceil(read('MAINTENANCE_RETRY_AFTER', parseDuration, ms('120s')) / 1000),
     check: read<CheckTarget | undefined>('MAINTENANCE_CHECK', parseCheckTarget, undefined),
     metricsAddress: read<Config['metricsAddress']>('METRICS_LISTEN', parseHostAndPort, undefined),
-    stateDirectory: read('STATE_DIRECTORY', parseDirectory, userDirectory('XDG_STATE_HOME', '.local/state')),
-    cacheDirectory: read('CACHE_DIRECTORY', parseDirectory, userDirectory('XDG_CACHE_HOME', '.cache')),
-    controlSocket: read('RUNTIME_DIRECTORY', value => parseSocketPath(controlSocketPath(parseDirectory(value))), controlSocketPath(userRuntimeDirectory(env)))
+    stateDirectory: directory('STATE_DIRECTORY') ?? userDirectory(env, 'XDG_STATE_HOME', '.local/state'),
+    cacheDirectory: directory('CACHE_DIRECTORY') ?? userDirectory(env, 'XDG_CACHE_HOME', '.cache'),
+    controlSocket: readControlSocket()
   }
   if (problems.length > 0) throw new ServiceError('ERR_CONFIG', problems.join('\n'))
   return Object.freeze(config)
@@ -126,24 +127,24 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
     return { path: path ?? '' }
   }
 
-  function userDirectory (variable: string, belowHome: string): string {
-    return join(env[variable] || join(env.HOME || homedir(), belowHome), 'myserver')
+  function directory (name: Name): string | undefined {
+    return read<string | undefined>(name, parseDirectory, undefined)
+  }
+
+  function readControlSocket (): string {
+    const path = controlSocketPath(directory('RUNTIME_DIRECTORY') ?? userRuntimeDirectory(env))
+    try {
+      return parseSocketPath(path)
+    } catch (error) {
+      problems.push(`RUNTIME_DIRECTORY: the control socket ${path} ${messageOf(error)}`)
+      return path
+    }
   }
 }
 
 /** The version in package.json. */
 export function version (): string {
   return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
-}
-
-/** The control socket in a runtime directory. */
-export function controlSocketPath (directory: string): string {
-  return join(directory, 'control.sock')
-}
-
-/** The runtime directory of a service that a user started by hand. */
-export function userRuntimeDirectory (env: NodeJS.ProcessEnv): string {
-  return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'myserver') : join(tmpdir(), `myserver-${userInfo().uid}`)
 }
 
 function parseHost (value: string): string {
@@ -210,7 +211,7 @@ function parseDuration (value: string): number {
   const isNumber = /^\d+$/.test(value)
   const duration = /^\d/.test(value) ? ms((isNumber ? `${value}s` : value) as ms.StringValue) : undefined
   // Timers take at most 2^31 - 1 milliseconds, nearly 25 days.
-  if (duration === undefined || !Number.isFinite(duration) || duration > 2 ** 31 - 1) {
+  if (duration === undefined || !Number.isFinite(duration) || duration > ms('24d')) {
     throw new Error('expected a duration of at most 24 days, such as 90 (seconds), 90s, 30m or 2h')
   }
   return duration

@@ -8,6 +8,7 @@ export const errorCodes = {
   ERR_PAGE: 'the maintenance page cannot be read or is unfit to be sent',
   ERR_RECORD_READ: 'the record cannot be read, parsed, or is of an unknown version',
   ERR_RECORD_WRITE: 'the record cannot be written',
+  ERR_RECORD_LOCKED: 'another process uses the same record',
   ERR_APP_LOAD: 'the application module cannot be loaded or exports no Fastify plugin',
   ERR_APP_DYING: 'the application keeps dying or keeps failing to load',
   ERR_REFUSED: 'work was begun that the current mode refuses',

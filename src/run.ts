@@ -28,7 +28,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   // Makes a pipe that nobody reads answer EAGAIN instead of holding up whoever writes: Node does so when it opens it.
   target.stdout.on('error', () => {})
   target.on('exit', log.flush)
-  log.logger.info({ event: 'starting', pid: target.pid, node: target.version }, 'starting')
+  log.logger.info({ event: 'starting', version: config.version, node: target.version }, 'starting')
 
   const running: { service?: Service, failure?: unknown } = {}
   const closer = closeWithGrace({
@@ -45,7 +45,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   })
 
   letThrough(unblockSignal, target.execArgv)
-  running.service = await startService({
+  const service = running.service = await startService({
     config,
     env: target.env,
     pid: target.pid,
@@ -59,6 +59,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
       closer.close()
     }
   })
+  await service.ready
   // After READY, and not when the process ends: it may be killed.
   flushCompileCache()
 }

@@ -1,6 +1,6 @@
 // The service: puts the control plane together and connects its parts. What each part does stands in its own file.
 
-import { closeSync, openSync } from 'node:fs'
+import { mkdirSync, openSync } from 'node:fs'
 import type { Config } from './config.ts'
 import { openControl, type Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
@@ -12,11 +12,11 @@ import { runCheck } from './control/reopening-check.ts'
 import type { Intent, Signals } from './control/signals.ts'
 import { Tally } from './control/tally.ts'
 import { WorkerPool } from './control/worker-pool.ts'
-import type { ServiceError } from './errors.ts'
+import { ServiceError } from './errors.ts'
 import type { Log, Logger } from './log.ts'
 import { readPage } from './maintenance/page.ts'
 import { allocateSwitch, Switch } from './maintenance/switch.ts'
-import { duplicate } from './platform/libc.ts'
+import { duplicate, lock } from './platform/libc.ts'
 import { inheritedFds, type Systemd } from './platform/systemd.ts'
 
 export interface ServiceOptions {
@@ -33,6 +33,8 @@ export interface ServiceOptions {
 }
 
 export interface Service {
+  /** Resolves when requests are served. */
+  ready: Promise<void>
   /** Finishes what is running, within the configured grace. */
   close (): Promise<void>
 }
@@ -45,10 +47,18 @@ const SUMMARY_MS = 60_000
 // Beyond the grace: ending the threads, writing the log.
 const STOP_MARGIN_MS = 10_000
 
-/** @returns when requests are served. @throws ServiceError where the service cannot be started */
+const CHANGES_NOTICE: ReadonlySet<string> = new Set<ServiceEvent['event']>([
+  'maintenance-entered', 'maintenance-joined', 'maintenance-updated', 'maintenance-released', 'maintenance-left', 'clock-set'
+])
+
+/**
+ * @returns when the operator can be asked; see `ready`
+ * @throws ServiceError where the service cannot be started
+ */
 export async function startService (options: ServiceOptions): Promise<Service> {
   const { config, env, pid, log: { logger }, systemd, signals } = options
   const inherited = inheritedFds(env, pid)
+  lockFolder(config.stateDirectory)
   const record = new DurableRecord(config.stateDirectory, systemd.managed)
   const state = readState(record, inherited.has(WITNESS), logger)
   const listener = await openStoredListener(config, inherited.get(LISTEN), systemd)
@@ -99,24 +109,17 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   tellNotice()
 
   const timers = [setInterval(showStatus, STATUS_MS), setInterval(sumUp, SUMMARY_MS)]
-  await pool.start()
-  if (systemd.watchdogPingMs !== undefined) {
-    timers.push(setInterval(() => { if (pool.isHealthy()) systemd.notify({ WATCHDOG: 1 }) }, systemd.watchdogPingMs))
-  }
-  // Before READY: whoever was told that the service runs may ask it. Without it signals still work.
+  const serving = pool.start()
+  // While the application loads, if it ever does: whoever enters must be heard. Without it signals still work.
   try {
     const { umask } = options
     outside.control = await openControl({ config, operator, switch: theSwitch, pool, admitted, refused, refusedSinceEntering, logger, umask })
   } catch (error) {
     logger.error({ event: 'control-failed', err: error }, 'myserverctl will not work; signals do')
   }
-  systemd.notify({ READY: 1 })
-  showStatus()
-  logger.info({
-    event: 'serving', url: listener.url, port: listener.port, mode: theSwitch.mode, inherited: listener.inherited
-  }, 'requests are served')
 
   return {
+    ready: serving.then(tellReady),
     async close () {
       const graceMs = config.shutdownGraceMs
       systemd.notify({ STOPPING: 1, EXTEND_TIMEOUT_USEC: (graceMs + STOP_MARGIN_MS) * 1000 })
@@ -128,6 +131,17 @@ export async function startService (options: ServiceOptions): Promise<Service> {
       sumUp()
       logger.info({ event: 'stopped', mode: theSwitch.mode }, 'stopped')
     }
+  }
+
+  function tellReady (): void {
+    if (systemd.watchdogPingMs !== undefined) {
+      timers.push(setInterval(() => { if (pool.isHealthy()) systemd.notify({ WATCHDOG: 1 }) }, systemd.watchdogPingMs))
+    }
+    systemd.notify({ READY: 1 })
+    showStatus()
+    logger.info({
+      event: 'serving', url: listener.url, port: listener.port, mode: theSwitch.mode, inherited: listener.inherited
+    }, 'requests are served')
   }
 
   function take (intent: Intent, signal: NodeJS.Signals): void {
@@ -171,11 +185,15 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     if (event.event === 'maintenance-entered') refusedBefore = refused.total
     logEvent(logger, event, event.event === 'maintenance-left' ? { refused: refusedSinceEntering() } : {})
     if (event.event === 'maintenance-drained') outside.control?.drained(event.tookMs)
-    // An application that was started while nothing is in flight has opened what had been put away.
-    if (event.event === 'worker-serving' && operator.status.drained) pool.drained()
-    if (event.event.startsWith('maintenance-') || event.event === 'clock-set') tellNotice()
+    if (event.event === 'worker-serving' && event.role === 'application' && theSwitch.mode !== 'live') putAway(event.worker)
+    if (CHANGES_NOTICE.has(event.event)) tellNotice()
     showStatus()
     outside.control?.publish(event.event)
+  }
+
+  // An application that is started during maintenance opens what those before it have put away.
+  async function putAway (worker: number): Promise<void> {
+    for (const reason of await pool.putAway(worker)) report({ event: 'drained-hook-failed', reason })
   }
 
   function refusedSinceEntering (): number {
@@ -192,6 +210,21 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     const count = refused.total - refusedSummed
     refusedSummed += count
     if (count > 0) logger.info({ event: 'requests-refused', refused: count, inAll: refusedSinceEntering() }, 'requests refused')
+  }
+}
+
+// For the life of the process. Of two that shared a record, each would open what the other has closed. Where the folder
+// cannot be had there is no record to share.
+function lockFolder (path: string): void {
+  let folder
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o750 })
+    folder = openSync(path, 'r')
+  } catch {
+    return
+  }
+  if (!lock(folder)) {
+    throw new ServiceError('ERR_RECORD_LOCKED', `${path} is used by another process; stop it or set another STATE_DIRECTORY`)
   }
 }
 
@@ -217,18 +250,17 @@ async function openStoredListener (config: Config, inheritedFd: number | undefin
 }
 
 // An open descriptor in systemd's store is there after a crash and a restart even if the disk is full or lost. What
-// it refers to does not matter.
+// it refers to does not matter; it is opened in advance, since there may be no descriptor left when it is needed.
 function storedWitness (systemd: Systemd, isSet: boolean): { set (): void, clear (): void } {
+  if (!systemd.managed) return { set () {}, clear () {} }
+  const fd = openSync('/dev/null', 'r')
   return {
     set () {
-      if (isSet || !systemd.managed) return
-      const fd = openSync('/dev/null', 'r')
-      systemd.store(WITNESS, fd)
-      closeSync(fd)
-      isSet = true
+      isSet ||= systemd.store(WITNESS, fd)
+      if (!isSet) throw new Error('systemd was not reached')
     },
     clear () {
-      if (isSet) systemd.unstore(WITNESS)
+      systemd.unstore(WITNESS)
       isSet = false
     }
   }

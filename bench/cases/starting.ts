@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { memoryOf, scratch, spawnService, startService, whenAnswering } from '../processes.ts'
+import { memoryOf, scratch, spawnService, startService, whenAnswering, type Running } from '../processes.ts'
 import { median, spread, worst, type Row } from '../report.ts'
 
 const READY_MS = 300
@@ -36,8 +36,10 @@ export async function timePage (name: string, starts: number, cold = false): Pro
 export async function weigh (name: string, starts: number, settleMs: number): Promise<Row> {
   const rss: number[] = []
   const pss: number[] = []
+  // A cold start leaves the memory of the compiler behind.
+  await endPolitely(await startService({ cacheDirectory }))
   for (let i = 0; i < starts; i++) {
-    const service = await startService()
+    const service = await startService({ cacheDirectory })
     await sleep(settleMs)
     const memory = memoryOf(service)
     rss.push(memory.rss / 1e6)
@@ -52,7 +54,7 @@ export async function weigh (name: string, starts: number, settleMs: number): Pr
   }
 }
 
-async function time (starts: number, cold: boolean, start: () => ReturnType<typeof spawnService>): Promise<number[]> {
+async function time (starts: number, cold: boolean, start: () => Promise<Running>): Promise<number[]> {
   const times: number[] = []
   // The first one of a series fills the cache.
   for (let i = 0; i < starts + 1; i++) {
@@ -60,12 +62,16 @@ async function time (starts: number, cold: boolean, start: () => ReturnType<type
     const startedAt = performance.now()
     const service = await start()
     if (i > 0) times.push(performance.now() - startedAt)
-    // The cache is written after READY. A polite end lets that finish.
-    const ended = once(service.child, 'exit')
-    service.child.kill('SIGTERM')
-    await ended
+    await endPolitely(service)
   }
   return times
+}
+
+// Each thread writes its part of the cache after READY or when it ends: a kill could come before that.
+async function endPolitely ({ child }: Running): Promise<void> {
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  await ended
 }
 
 function finish (name: string, values: number[], targetMs: number, cold: boolean): Row {

@@ -19,18 +19,21 @@ export interface Client {
   call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T>
   /**
    * The events from now on, across restarts of the service; the first tells how things stand.
-   * @param patienceMs how long the service may be away
+   * @param patienceMs how long the service may be away, once it has answered
    */
   follow (signal: AbortSignal, patienceMs?: number): AsyncGenerator<EventLine>
 }
 
 /** @param interrupted ends a call that waits for its answer */
 export function connectTo (socketPath: string, interrupted: AbortSignal): Client {
+  // Whoever has answered once is worth waiting for.
+  let hasAnswered = false
   return {
     async call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown) {
       const { statusCode = 500, text } = await ask(method, path, body)
       const answer = parse(socketPath, text)
       if (statusCode === 404) throw foreign(socketPath, `it answered 404 to ${path}`)
+      hasAnswered = true
       if (statusCode >= 400) {
         const { error } = answer as { error?: string }
         throw new Failure(statusCode === 400 ? 'usage' : 'refused', error ?? `the service answered ${statusCode}`)
@@ -39,7 +42,6 @@ export function connectTo (socketPath: string, interrupted: AbortSignal): Client
     },
 
     async * follow (signal, patienceMs = RESTART_MS) {
-      let heard = false
       let lostAtMs: number | undefined
       while (true) {
         try {
@@ -47,7 +49,7 @@ export function connectTo (socketPath: string, interrupted: AbortSignal): Client
           if (response.statusCode !== 200) throw foreign(socketPath, `it answered ${response.statusCode} to ${paths.events}`)
           for await (const line of linesOf(response)) {
             const event = parse(socketPath, line) as EventLine
-            heard = true
+            hasAnswered = true
             lostAtMs = undefined
             yield event
           }
@@ -55,7 +57,7 @@ export function connectTo (socketPath: string, interrupted: AbortSignal): Client
         } catch (error) {
           if (signal.aborted) return
           lostAtMs ??= performance.now()
-          if (!heard || performance.now() - lostAtMs > patienceMs) throw error
+          if (!hasAnswered || performance.now() - lostAtMs > patienceMs) throw error
         }
         await sleep(RECONNECT_POLL_MS)
       }

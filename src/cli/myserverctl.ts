@@ -3,7 +3,7 @@
 
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { createLogUpdate } from 'log-update'
-import { controlSocketPath, userRuntimeDirectory } from '../config.ts'
+import { controlSocketPath, userRuntimeDirectory } from '../paths.ts'
 import { messageOf } from '../errors.ts'
 import { connectSystemd, inheritedFds } from '../platform/systemd.ts'
 import { connectTo, type Client } from './client.ts'
@@ -38,7 +38,8 @@ process.stderr.on('error', () => {})
 const terminal: Terminal = {
   out: text => { process.stdout.write(`${text}\n`) },
   err: text => { process.stderr.write(`${text}\n`) },
-  redraw: process.stdout.isTTY ? createLogUpdate(process.stdout) : undefined,
+  // A serial console does not say how large it is, and log-update would show as many lines as that.
+  redraw: process.stdout.isTTY && process.stdout.rows > 0 ? createLogUpdate(process.stdout) : undefined,
   interrupted: interrupted.signal,
   terminated () {
     const terminated = new AbortController()

@@ -41,6 +41,12 @@ export function renderInFlight ({ workers, stragglers }: Pick<Status, 'workers' 
   return [...workers.filter(isSilent).map(renderSilent), ...stragglers.map(renderStraggler)].map(line => `  ${line}`)
 }
 
+/** A text that changes when there is something new to say of what is in flight, besides how old it is. */
+export function gistOfInFlight ({ inFlight, workers, stragglers }: Status): string {
+  return JSON.stringify([inFlight, workers.filter(isSilent).map(({ worker }) => worker),
+    stragglers.map(({ worker, what, clientGone }) => [worker, what, clientGone])])
+}
+
 function isSilent ({ state, silentMs }: WorkerStatus): boolean {
   return state !== 'down' && silentMs > SILENT_MS
 }

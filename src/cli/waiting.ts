@@ -4,7 +4,7 @@ import { paths, type Status } from '../control/protocol.ts'
 import type { Client } from './client.ts'
 import type { Terminal } from './command.ts'
 import { Failure } from './failure.ts'
-import { renderInFlight, renderProgress } from './render.ts'
+import { gistOfInFlight, renderInFlight, renderProgress } from './render.ts'
 
 export interface Waiting {
   until: 'drained' | 'live'
@@ -15,7 +15,7 @@ export interface Waiting {
 
 // What timers take: nearly 25 days.
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
-// To a pipe, the count is told when it changes, and not more often than this.
+// To a pipe, what is in flight is told when it changes, and not more often than this.
 const LINE_MS = 1_000
 
 /**
@@ -30,7 +30,7 @@ export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Clie
   if (terminal.interrupted.aborted) interrupt()
   let status: Status | undefined
   let atFirst = 0
-  let told = { count: -1, atMs: -Infinity }
+  let told = { gist: '', atMs: -Infinity }
   try {
     for await (const line of client.follow(end.signal)) {
       status = line.status
@@ -64,8 +64,11 @@ export async function waitFor ({ until, timeoutMs, json }: Waiting, client: Clie
     if (until === 'live') return
     if (terminal.redraw !== undefined) {
       terminal.redraw(renderProgress(status, atFirst))
-    } else if (status.inFlight !== told.count && performance.now() - told.atMs >= LINE_MS) {
-      told = { count: status.inFlight, atMs: performance.now() }
+      return
+    }
+    const gist = gistOfInFlight(status)
+    if (gist !== told.gist && performance.now() - told.atMs >= LINE_MS) {
+      told = { gist, atMs: performance.now() }
       terminal.out([`${status.inFlight} in flight`, ...renderInFlight(status)].join('\n'))
     }
   }

@@ -9,9 +9,9 @@ import type { Switch } from '../maintenance/switch.ts'
 import { peerOf } from '../platform/libc.ts'
 import { openControlSocket } from './control-socket.ts'
 import { Feed } from './feed.ts'
-import { isOverdue, type End } from './holders.ts'
+import { isOverdue } from './holders.ts'
 import { createMetrics, serveMetrics } from './metrics.ts'
-import type { Operator } from './operator.ts'
+import type { Entering, Operator } from './operator.ts'
 import type { EnterRequest, HolderStatus, Status } from './protocol.ts'
 import type { Tally } from './tally.ts'
 import type { WorkerPool } from './worker-pool.ts'
@@ -113,8 +113,9 @@ export async function openControl (options: ControlOptions): Promise<Control> {
   }
 }
 
-function endOf ({ until, forMs, then = 'stay' }: EnterRequest): { end?: End } {
-  if (until !== undefined) return { end: { at: new Date(until), then, countsBy: 'clock' } }
-  if (forMs !== undefined) return { end: { at: new Date(Date.now() + forMs), then, countsBy: 'duration' } }
+function endOf ({ until, forMs, then }: EnterRequest): Pick<Entering, 'end'> {
+  const ending = then === undefined ? {} : { then }
+  if (until !== undefined) return { end: { at: new Date(until), countsBy: 'clock', ...ending } }
+  if (forMs !== undefined) return { end: { at: new Date(Date.now() + forMs), countsBy: 'duration', ...ending } }
   return {}
 }

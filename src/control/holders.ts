@@ -11,7 +11,7 @@ export interface Holder {
   reason?: string
   /** For the public. */
   message?: string
-  end?: End
+  end?: End | undefined
 }
 
 export interface End {

@@ -5,7 +5,7 @@ import type { Mode } from '../maintenance/switch.ts'
 import { messageOf } from '../errors.ts'
 import { DrainWatch } from './drain-watch.ts'
 import { EndWatch } from './end-watch.ts'
-import type { End, Holder } from './holders.ts'
+import { isOverdue, type End, type Holder } from './holders.ts'
 import { OPERATOR } from './protocol.ts'
 import type { RecordState } from './record.ts'
 
@@ -15,7 +15,11 @@ export interface OperatorPorts {
     /** What is in flight that the mode would refuse. */
     inFlight (mode: Mode): number
   }
-  record: { write (state: RecordState): void }
+  record: {
+    write (state: RecordState): void
+    /** Makes sure that an old record is not believed. @returns whether it did */
+    disown (): boolean
+  }
   /** A second witness beside the record, which survives a restart when the disk does not; see docs/architecture.md. */
   witness: { set (): void, clear (): void }
   application: {
@@ -41,10 +45,11 @@ export type OperatorEvent =
   | { event: 'maintenance-drained', tookMs: number }
   | { event: 'maintenance-overdue', holder: string, until: Date }
   | { event: 'maintenance-left', by: string, lastedMs: number, forced: boolean }
-  | { event: 'leave-waiting' | 'leave-cancelled', by: string }
+  | { event: 'leave-waiting' | 'leave-cancelled' | 'leave-joined', by: string }
   | { event: 'leave-refused', by: string, reason: string }
   | { event: 'drained-hook-failed', reason: string }
-  | { event: 'record-unwritable', reason: string }
+  | { event: 'record-unwritable', reason: string, survivesReboot: boolean }
+  | { event: 'witness-failed', reason: string }
   | { event: 'record-written' }
   | { event: 'clock-set', movedMs: number }
 
@@ -54,7 +59,8 @@ export interface Entering {
   by: string
   reason?: string
   message?: string
-  end?: End
+  /** Without `then` it stays what it was. */
+  end?: Omit<End, 'then'> & Partial<Pick<End, 'then'>>
 }
 
 export interface Leaving {
@@ -74,6 +80,9 @@ export interface OperatorStatus extends RecordState {
   leaving: boolean
 }
 
+/** Why a leave that waited does not go on, or the outcome of the one that took its place. */
+type Interruption = string | Promise<string | undefined>
+
 interface PendingLeave {
   names: readonly string[]
   abort: AbortController
@@ -87,7 +96,8 @@ export class Operator {
   readonly #drain: DrainWatch
   readonly #ends: EndWatch
   #state: RecordState
-  #durable = true
+  /** Where a restart finds the mode: in the record; in the lack of one, which means doubt; or nowhere. */
+  #saved: 'written' | 'disowned' | 'nowhere' = 'written'
   #leaving: PendingLeave | undefined
   #stopped = false
   #cancelRetry = (): void => {}
@@ -122,7 +132,6 @@ export class Operator {
 
   /** Makes the state that was started in durable, and begins to watch what is in flight and the ends. */
   resume (): void {
-    if (!this.#isLive) this.#ports.witness.set()
     this.#saveOrRetry()
     if (!this.#isLive) this.#drain.start()
     this.#ends.look()
@@ -133,7 +142,7 @@ export class Operator {
       ...this.#state,
       drained: this.#drain.isOver,
       inFlight: this.#ports.switch.inFlight(this.#state.mode),
-      durable: this.#durable,
+      durable: this.#saved !== 'nowhere',
       leaving: this.#leaving !== undefined
     }
   }
@@ -146,24 +155,30 @@ export class Operator {
     const { clock, report } = this.#ports
     const known = this.#state.holders.find(holder => holder.name === name)
     const told = { holder: name, by, ...said.reason !== undefined && { reason: said.reason }, ...said.end !== undefined && { until: said.end.at } }
-
-    if (known === undefined) this.#state.holders.push({ name, by, since: clock.now(), ...said })
-    else Object.assign(known, said)
-    if (said.end !== undefined) this.#ends.forget(name)
+    const claim: Holder = { ...known ?? { name, by, since: clock.now() }, ...said, end: undefined }
+    // Whoever enters after the end wants more than it, and has named no other.
+    const hasOutlived = known !== undefined && said.end === undefined && isOverdue(known, clock.now())
+    if (said.end !== undefined) claim.end = { ...said.end, then: said.end.then ?? known?.end?.then ?? 'stay' }
+    else if (!hasOutlived) claim.end = known?.end
+    if (said.end !== undefined || hasOutlived) this.#ends.forget(name)
+    // At the end of the list, as the newest: the public is told the newest message.
+    const others = this.#state.holders.filter(holder => holder !== known)
+    this.#state.holders = known === undefined || said.message !== undefined
+      ? [...others, claim]
+      : this.#state.holders.map(holder => holder === known ? claim : holder)
     this.#yieldTo(name, by)
 
     if (!this.#isLive) {
-      const hasChanged = known === undefined || Object.keys(said).length > 0
-      if (hasChanged || !this.#durable) this.#saveOrRetry()
+      const hasChanged = known === undefined || hasOutlived || Object.keys(said).length > 0
+      if (hasChanged || this.#saved !== 'written') this.#saveOrRetry()
       if (!hasChanged) report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
       else report({ event: known === undefined ? 'maintenance-joined' : 'maintenance-updated', ...told })
     } else {
       this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
-      this.#ports.witness.set()
       this.#saveOrRetry()
       this.#ports.switch.mode = 'maintenance'
       const inFlight = this.#ports.switch.inFlight('maintenance')
-      report({ event: 'maintenance-entered', ...told, inFlight, durable: this.#durable })
+      report({ event: 'maintenance-entered', ...told, inFlight, durable: this.status.durable })
       if (!this.#stopped) this.#drain.start()
     }
     if (!this.#stopped) this.#ends.look()
@@ -183,23 +198,25 @@ export class Operator {
     }
     if (names.length < this.#state.holders.length) return this.#release(names, by)
     if (this.#leaving !== undefined && leaving.force !== true) {
-      this.#ports.report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      this.#ports.report({ event: 'leave-joined', by })
       return await this.#leaving.outcome
     }
-    this.#leaving?.abort.abort()
+    const superseded = this.#leaving
     const abort = new AbortController()
     const outcome = this.#open(leaving, abort.signal).finally(() => {
       if (this.#leaving?.abort === abort) this.#leaving = undefined
     })
     // What is done without waiting is not pending any more; what waits can be cancelled from here on.
     if (!this.#isLive && !this.#stopped) this.#leaving = { names, abort, outcome }
+    // Who waited gets the answer of who did not.
+    superseded?.abort.abort(outcome)
     return await outcome
   }
 
   /** Stops watching and leaving. Entering still works, for as long as the process lives. */
   stop (): void {
     this.#stopped = true
-    if (this.#leaving !== undefined) this.#cancelLeave('stopping')
+    if (this.#leaving !== undefined) this.#cancelLeave('stopping', 'the service is stopping')
     this.#drain.stop()
     this.#ends.stop()
     this.#cancelRetry()
@@ -208,14 +225,13 @@ export class Operator {
   async #open (leaving: Leaving, signal: AbortSignal): Promise<string | undefined> {
     const { application, check, report } = this.#ports
     const { by, force = false } = leaving
-    const cancelled = 'maintenance was asked for again meanwhile'
     if (this.#stopped) return this.#refuse(by, 'the service is stopping')
     if (!application.isServing()) {
       report({ event: 'leave-waiting', by })
       try {
         await application.whenServing(signal)
       } catch {
-        return cancelled
+        return await (signal.reason as Interruption)
       }
     }
     if (check !== undefined && !force) {
@@ -223,7 +239,7 @@ export class Operator {
       if (!signal.aborted && saw !== undefined) return this.#refuse(by, `the reopening check failed: ${saw}`)
     }
     // Entering again may have come between an answer above and this line.
-    return signal.aborted ? cancelled : this.#setLive(by, force)
+    return signal.aborted ? await (signal.reason as Interruption) : this.#setLive(by, force)
   }
 
   #setLive (by: string, forced: boolean): string | undefined {
@@ -241,7 +257,7 @@ export class Operator {
     this.#drain.stop()
     this.#ends.stop()
     this.#cancelRetry()
-    this.#durable = true
+    this.#saved = 'written'
     for (const { name } of closed.holders) this.#ends.forget(name)
     this.#leaving = undefined
     this.#state = open
@@ -272,27 +288,39 @@ export class Operator {
   #yieldTo (name: string, by: string): void {
     if (this.#leaving === undefined) return
     const others = this.#leaving.names.filter(leaving => leaving !== name)
-    this.#cancelLeave(by)
+    this.#cancelLeave(by, 'maintenance was asked for again meanwhile')
     if (others.length > 0) this.#release(others, by)
   }
 
-  #cancelLeave (by: string): void {
-    this.#leaving?.abort.abort()
+  #cancelLeave (by: string, why: string): void {
+    this.#leaving?.abort.abort(why satisfies Interruption)
     this.#leaving = undefined
     this.#ports.report({ event: 'leave-cancelled', by })
   }
 
   #saveOrRetry (): void {
+    const { record, report, after } = this.#ports
     this.#cancelRetry()
-    const wasDurable = this.#durable
+    if (!this.#isLive) this.#bearWitness()
+    const before = this.#saved
     try {
-      this.#ports.record.write(this.#state)
-      this.#durable = true
-      if (!wasDurable) this.#ports.report({ event: 'record-written' })
+      record.write(this.#state)
+      this.#saved = 'written'
+      if (before !== 'written') report({ event: 'record-written' })
     } catch (error) {
-      this.#durable = false
-      if (wasDurable) this.#ports.report({ event: 'record-unwritable', reason: messageOf(error) })
-      if (!this.#stopped) this.#cancelRetry = this.#ports.after(RECORD_RETRY_MS, () => this.#saveOrRetry())
+      // What stands on the disk is older than the truth. It may say live, or name an end that was put off.
+      this.#saved = !this.#isLive && record.disown() ? 'disowned' : 'nowhere'
+      const survivesReboot = this.#saved === 'disowned'
+      if (before !== this.#saved) report({ event: 'record-unwritable', reason: messageOf(error), survivesReboot })
+      if (!this.#stopped) this.#cancelRetry = after(RECORD_RETRY_MS, () => this.#saveOrRetry())
+    }
+  }
+
+  #bearWitness (): void {
+    try {
+      this.#ports.witness.set()
+    } catch (error) {
+      this.#ports.report({ event: 'witness-failed', reason: messageOf(error) })
     }
   }
 

@@ -147,9 +147,8 @@ function objectWith (value: unknown, known: readonly string[]): Record<string, u
 }
 
 function parseText (name: string, value: unknown): string {
-  // Control characters would make one log line two.
-  // eslint-disable-next-line no-control-regex
-  if (typeof value !== 'string' || value === '' || value.length > MOST_TEXT || /[\x00-\x1f\x7f]/.test(value)) {
+  // Control characters, line separators and bidirectional overrides would disguise what a line says.
+  if (typeof value !== 'string' || value === '' || value.length > MOST_TEXT || /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u.test(value)) {
     throw new Error(`${name}: expected one line of 1 to ${MOST_TEXT} characters`)
   }
   return value

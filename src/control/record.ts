@@ -2,7 +2,7 @@
 // what the last intent was; it never guesses in favour of opening.
 
 import {
-  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ServiceError, messageOf } from '../errors.ts'
@@ -28,11 +28,14 @@ export interface RecordReading {
 
 const VERSION = 1
 const FILE = 'maintenance.json'
+// A write needs one at a time; the notification to systemd before it, another.
+const SPARE_FDS = 2
 
 export class DurableRecord {
   readonly path: string
   readonly #mustExist: boolean
   readonly #now: () => Date
+  readonly #spare: number[] = []
 
   /**
    * @param directory where the record stands; made if it is missing
@@ -69,29 +72,49 @@ export class DurableRecord {
   write (state: RecordState): void {
     const directory = dirname(this.path)
     const temporary = `${this.path}.new`
+    for (const fd of this.#spare.splice(0)) closeSync(fd)
     try {
       mkdirSync(directory, { recursive: true, mode: 0o750 })
       const file = openSync(temporary, 'w', 0o640)
       try {
-        writeSync(file, JSON.stringify({ version: VERSION, ...state }) + '\n')
+        writeFileSync(file, JSON.stringify({ version: VERSION, ...state }) + '\n')
         fsyncSync(file)
       } finally {
         closeSync(file)
       }
       renameSync(temporary, this.path)
       // Without this the rename itself may be lost with the power.
-      const folder = openSync(directory, 'r')
-      try {
-        fsyncSync(folder)
-      } finally {
-        closeSync(folder)
-      }
+      syncFolder(directory)
     } catch (error) {
       try {
         rmSync(temporary, { force: true })
       } catch {} // The directory may be read-only: what stands above says so.
       throw new ServiceError('ERR_RECORD_WRITE', `${this.path} cannot be written (${messageOf(error)})`, error)
+    } finally {
+      this.#keepSpare()
     }
+  }
+
+  /**
+   * Where the truth cannot be written the old record must not be believed, and a lost one means maintenance. A rename
+   * needs no room on a full disk.
+   * @returns whether there is no record any more that could be believed
+   */
+  disown (): boolean {
+    try {
+      renameSync(this.path, `${this.path}.outdated`)
+      syncFolder(dirname(this.path))
+      return true
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT'
+    }
+  }
+
+  // Applications that leak descriptors must not keep maintenance from being recorded.
+  #keepSpare (): void {
+    try {
+      while (this.#spare.length < SPARE_FDS) this.#spare.push(openSync('/dev/null', 'r'))
+    } catch {} // The next write does without.
   }
 
   #isFirstStart (error: unknown): boolean {
@@ -120,6 +143,15 @@ export class DurableRecord {
     } catch (error) {
       return `${this.path} itself (${messageOf(error)})`
     }
+  }
+}
+
+function syncFolder (path: string): void {
+  const folder = openSync(path, 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
   }
 }
 

@@ -18,6 +18,8 @@ export interface PoolOptions extends Pick<SlotPorts, 'switch' | 'stuckTimeoutMs'
 }
 
 const TICK_MS = 500
+// Two beats.
+const ANSWERS_MS = 1_000
 const MOST_FAILURES = 5
 // The stand-in's answers take no time: this is for connections that were just accepted.
 const STAND_IN_GRACE_MS = 5_000
@@ -117,13 +119,17 @@ export class WorkerPool {
 
   /** Runs the application's hooks for when nothing is in flight. @returns what failed */
   async drained (): Promise<string[]> {
-    const failures = await Promise.all(this.#applications.map(async slot => {
-      // What has not loaded has nothing to put away.
-      if (slot.state !== 'serving' && slot.state !== 'stuck') return []
-      const failed = await slot.ask('drained', DRAINED_HOOKS_MS) ?? ['no answer in time']
-      return failed.map(reason => `worker ${slot.number}: ${reason}`)
-    }))
+    const failures = await Promise.all(this.#applications.map(({ number }) => this.putAway(number)))
     return failures.flat()
+  }
+
+  /** The same, of one worker. */
+  async putAway (worker: number): Promise<string[]> {
+    const slot = this.#applications[worker]
+    // What has not loaded has nothing to put away; it is asked when it has.
+    if (slot === undefined || (slot.state !== 'serving' && slot.state !== 'stuck')) return []
+    const failed = await slot.ask('drained', DRAINED_HOOKS_MS) ?? ['no answer in time']
+    return failed.map(reason => `worker ${worker}: ${reason}`)
   }
 
   /** Closes the connections of what is in flight. @returns how many */
@@ -179,7 +185,7 @@ export class WorkerPool {
   // While maintenance is on and no application worker answers, new connections have nobody else to go to.
   #arrangeStandIn (): void {
     if (this.#phase !== 'running') return
-    const isNeeded = !this.#isLive && !this.#applications.some(serves)
+    const isNeeded = !this.#isLive && !this.#applications.some(answers)
     if (!isNeeded) {
       if (this.#standIn.state === 'serving') this.#standIn.close(STAND_IN_GRACE_MS)
     } else if (this.#standIn.isEmpty && !this.#standIn.isRetrying) {
@@ -200,6 +206,11 @@ export class WorkerPool {
       look()
     })
   }
+}
+
+// One that blocks is reported as stuck only later, but whoever comes now wants the page.
+function answers ({ state, status: { silentMs } }: WorkerSlot): boolean {
+  return state === 'serving' && silentMs < ANSWERS_MS
 }
 
 function serves ({ state }: WorkerSlot): boolean {

@@ -1,5 +1,6 @@
 // One place in the pool: a worker thread, its replacement when it dies or hangs, and how it is doing.
 
+import { closeSync } from 'node:fs'
 import type { Switch } from '../maintenance/switch.ts'
 import type { Answers, Question, ToWorker, WorkerData, WorkerRole } from '../worker-protocol.ts'
 import type { WorkerStatus } from './protocol.ts'
@@ -39,6 +40,7 @@ export class WorkerSlot {
   #state: WorkerStatus['state'] = 'down'
   #thread: WorkerThread | undefined
   #retry: NodeJS.Timeout | undefined
+  #offeredFd: number | undefined
   #servingSinceMs = 0
   #failures = 0
   #deaths = 0
@@ -93,7 +95,8 @@ export class WorkerSlot {
       ready: () => {
         if (this.#state !== 'loading') return
         try {
-          thread.tell({ type: 'listen', fd: this.#ports.duplicateListener() })
+          this.#offeredFd = this.#ports.duplicateListener()
+          thread.tell({ type: 'listen', fd: this.#offeredFd })
         } catch (error) {
           thread.terminate(error)
         }
@@ -173,7 +176,10 @@ export class WorkerSlot {
   #ended (error: Error | undefined): void {
     const inFlight = this.#inFlight
     const wasClosing = this.#state === 'closing'
-    this.#ports.switch.forgetInFlight(this.number)
+    // A descriptor that the thread did not live to make its own would stay open for ever.
+    if (this.#offeredFd !== undefined && !this.#ports.switch.hasAdopted(this.number)) closeSync(this.#offeredFd)
+    this.#offeredFd = undefined
+    this.#ports.switch.forget(this.number)
     this.#thread = undefined
     this.#state = 'down'
     if (!wasClosing) this.#retryAfter(error ?? new Error('its thread was ended by the application (process.exit)'), inFlight)

@@ -16,6 +16,7 @@ const REFUSED = 2
 const BEATS = 3
 const ADMITTED = 4
 const LAG = 5
+const ADOPTED = 6
 
 /** The memory of a switch: hand it to worker threads, open it with {@link Switch} or {@link Gate}. */
 export type SwitchMemory = SharedArrayBuffer
@@ -70,6 +71,11 @@ export class Switch {
     return Atomics.load(this.#words, line(worker) + ADMITTED) >>> 0
   }
 
+  /** Whether the worker has made the descriptor that it was handed its own. */
+  hasAdopted (worker: number): boolean {
+    return Atomics.load(this.#words, line(worker) + ADOPTED) === 1
+  }
+
   /** How late a worker's last beat was, in milliseconds. */
   lagMs (worker: number): number {
     return Atomics.load(this.#words, line(worker) + LAG)
@@ -81,7 +87,8 @@ export class Switch {
   }
 
   /** Forgets what a worker had in flight. Only for a thread that has ended: nothing of it runs any more. */
-  forgetInFlight (worker: number): void {
+  forget (worker: number): void {
+    Atomics.store(this.#words, line(worker) + ADOPTED, 0)
     Atomics.store(this.#words, line(worker) + UNSAFE, 0)
     Atomics.store(this.#words, line(worker) + SAFE, 0)
   }
@@ -126,6 +133,11 @@ export class Gate {
 
   countRefused (): void {
     Atomics.add(this.#words, this.#line + REFUSED, 1)
+  }
+
+  /** From here on the descriptor is closed with this worker. */
+  adopt (): void {
+    Atomics.store(this.#words, this.#line + ADOPTED, 1)
   }
 
   /** @param lagMs how much later than due this is */

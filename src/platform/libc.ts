@@ -5,12 +5,14 @@ import koffi from 'koffi'
 
 const isMac = process.platform === 'darwin'
 const SIG_UNBLOCK = isMac ? 2 : 1
+const F_DUPFD_CLOEXEC = isMac ? 67 : 1030
 // sigset_t: 128 bytes in glibc, 4 on macOS.
 const SIGSET_BYTES = 128
 
 interface Libc {
   shutdown (fd: number, how: number): number
-  dup (fd: number): number
+  flock (fd: number, operation: number): number
+  fcntl (fd: number, command: number, type: 'int', least: number): number
   sigemptyset (set: Buffer): number
   sigaddset (set: Buffer, signal: number): number
   pthread_sigmask (how: number, set: Buffer, old: null): number
@@ -25,8 +27,9 @@ function libc (): Libc {
   if (loaded !== undefined) return loaded
   const library = koffi.load(isMac ? 'libSystem.B.dylib' : 'libc.so.6')
   loaded = {
+    flock: library.func('int flock(int fd, int operation)'),
     shutdown: library.func('int shutdown(int fd, int how)'),
-    dup: library.func('int dup(int fd)'),
+    fcntl: library.func('int fcntl(int fd, int command, ...)'),
     sigemptyset: library.func('int sigemptyset(void *set)'),
     sigaddset: library.func('int sigaddset(void *set, int signal)'),
     pthread_sigmask: library.func('int pthread_sigmask(int how, void *set, void *old)'),
@@ -53,13 +56,20 @@ export function unblockSignal (signal: 'SIGUSR1'): void {
 
 /**
  * A second descriptor of the same open socket. Threads share one table of descriptors, so each needs its own to
- * be able to close it.
+ * be able to close it; processes that an application starts do not get it.
  * @throws Error when no descriptor is left
  */
 export function duplicate (fd: number): number {
-  const copy = libc().dup(fd)
-  if (copy < 0) throw new Error(`dup(${fd}) failed: errno ${koffi.errno()}`)
+  const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0)
+  if (copy < 0) throw new Error(`fcntl(${fd}, F_DUPFD_CLOEXEC) failed: errno ${koffi.errno()}`)
   return copy
+}
+
+const LOCK_EX_NB = 2 | 4
+
+/** Locks an open file or folder for as long as it stays open: flock(2). @returns whether nobody else has */
+export function lock (fd: number): boolean {
+  return libc().flock(fd, LOCK_EX_NB) === 0
 }
 
 const SHUT_RDWR = 2

@@ -12,8 +12,8 @@ export interface Systemd {
   /** Half of the watchdog's interval (sd_watchdog_enabled(3)), or undefined where none is set. */
   readonly watchdogPingMs: number | undefined
   notify (notification: Notification): void
-  /** Keeps a descriptor across restarts and crashes (FDSTORE=1). */
-  store (name: string, fd: number): void
+  /** Keeps a descriptor across restarts and crashes (FDSTORE=1). @returns whether the manager was told */
+  store (name: string, fd: number): boolean
   unstore (name: string): void
   /** A native entry in the journal (sd_journal_sendv(3)). @returns whether it was taken */
   journal (fields: Readonly<Record<string, string | number>>): boolean
@@ -36,10 +36,8 @@ export function connectSystemd (env: NodeJS.ProcessEnv, pid: number): Systemd {
     managed: env.NOTIFY_SOCKET !== undefined,
     watchdogPingMs: watchdogMicroseconds > 0 ? Math.floor(watchdogMicroseconds / 2000) : undefined,
     notify: notification => { notify(0, assignments(notification)) },
-    store: (name, fd) => {
-      // Without FDPOLL=0 systemd drops a descriptor as soon as its poll reports an error.
-      notifyWithFds(0, 0, assignments({ FDSTORE: 1, FDNAME: name, FDPOLL: 0 }), [fd], 1)
-    },
+    // Without FDPOLL=0 systemd drops a descriptor as soon as its poll reports an error.
+    store: (name, fd) => notifyWithFds(0, 0, assignments({ FDSTORE: 1, FDNAME: name, FDPOLL: 0 }), [fd], 1) > 0,
     unstore: name => { notify(0, assignments({ FDSTOREREMOVE: 1, FDNAME: name })) },
     journal: fields => {
       if (env.JOURNAL_STREAM === undefined) return false
@@ -53,7 +51,7 @@ const unmanaged: Systemd = {
   managed: false,
   watchdogPingMs: undefined,
   notify: () => {},
-  store: () => {},
+  store: () => false,
   unstore: () => {},
   journal: () => false
 }

@@ -12,7 +12,10 @@ import { cutOff, type Served } from './served.ts'
 const LINGER_MS = 500
 const POLL_MS = 10
 
-/** Resolves when everything is closed, at the latest when the grace is over; then what was left has been cut off. */
+/**
+ * Resolves when everything is closed, at the latest when the grace is over; then what was left has been cut off.
+ * Rejects with what the application throws while it closes.
+ */
 export async function closeGracefully (served: Served, gate: Gate, graceMs: number): Promise<void> {
   const { server } = served
   const deadline = performance.now() + graceMs
@@ -32,7 +35,10 @@ export async function closeGracefully (served: Served, gate: Gate, graceMs: numb
   }
   const inTime = new AbortController()
   const late = sleep(Math.max(0, deadline - performance.now()), undefined, { signal: inTime.signal }).catch(() => {})
-  await Promise.race([Promise.all([served.end(), closed]), late])
-  inTime.abort()
-  cutOff(served)
+  try {
+    await Promise.race([Promise.all([served.end(), closed]), late])
+  } finally {
+    inTime.abort()
+    cutOff(served)
+  }
 }

@@ -30,12 +30,14 @@ const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
   drained: () => served.drained(),
   list: async () => [...served.inFlight].slice(0, MOST_LISTED).map(({ what, startedMs, clientGone }) =>
     ({ what, ageMs: Math.round(performance.now() - startedMs), clientGone })),
-  cut: async () => [...served.inFlight].filter(entry => entry.cut()).length
+  // Too late is too late: what was admitted since is nobody's business.
+  cut: async () => gate.mode === 'live' ? 0 : [...served.inFlight].filter(entry => entry.cut()).length
 }
 // Both errors are the end of this thread: with a descriptor that cannot be listened on there is nothing to do.
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'listen':
+      gate.adopt()
       served.server.listen({ fd: message.fd, backlog: BACKLOG }, () => tell({ type: 'serving' }))
       break
     case 'notice':
@@ -46,7 +48,9 @@ port.on('message', (message: ToWorker) => {
       break
     case 'close':
       // What an application leaves behind (timers, connections) must not keep the thread.
-      closeGracefully(served, gate, message.graceMs).finally(() => process.exit(0))
+      closeGracefully(served, gate, message.graceMs)
+        .catch((error: unknown) => { log.logger.error({ event: 'close-failed', err: error }, 'the application failed to close') })
+        .finally(() => process.exit(0))
   }
 })
 tell({ type: 'ready' })

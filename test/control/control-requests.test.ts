@@ -126,6 +126,6 @@ t.test('signals are told on the same stream, and are the same holder', async t =
   service.send('SIGUSR1')
   t.match(await follower.line(({ event }) => event === 'maintenance-entered'), { status: { by: 'SIGUSR1', holders: [{ name: 'operator' }] } })
   await ask('PUT', '/v1/maintenance', { holder: 'migration' })
-  service.send('SIGUSR2')
+  await service.leave()
   t.match(await follower.line(({ event }) => event === 'maintenance-left'), { status: { by: 'SIGUSR2', holders: [] } })
 })

@@ -111,7 +111,7 @@ t.test('the longest path works, and one byte more is a wrong configuration', asy
   service.child.kill('SIGKILL')
   const tooLong = new ServiceProcess(t, { env: { RUNTIME_DIRECTORY: `${directory}r` } })
   t.equal((await tooLong.ended).code, 78)
-  t.match(tooLong.stderr, /RUNTIME_DIRECTORY=\S+r: is 108 bytes long; a Unix socket's path has at most 107/)
+  t.match(tooLong.stderr, /RUNTIME_DIRECTORY: the control socket \S+r\/control\.sock is 108 bytes long; a Unix socket's path has at most 107/)
 })
 
 t.test('a service that stops takes its socket away, and ends followers with it', async t => {

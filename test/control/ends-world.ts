@@ -131,7 +131,7 @@ export class World {
         set mode (mode) { if (ofProcess === world.#process) world.#setMode(mode) },
         inFlight: () => this.inFlight
       },
-      record: { write: state => { if (ofProcess === this.#process) this.#write(state) } },
+      record: { write: state => { if (ofProcess === this.#process) this.#write(state) }, disown: () => false },
       witness: { set: () => { this.#hasWitness = true }, clear: () => { this.#hasWitness = false } },
       application: {
         isServing: () => this.isServing,

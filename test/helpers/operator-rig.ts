@@ -47,6 +47,8 @@ export class Rig {
   watch = (_what: string): void => {}
   #isServing: boolean
   #waiters = new Set<() => void>()
+  /** Whether the old record can be set aside where it cannot be written. */
+  canDisown = false
   #timers = new Set<Timer>()
   #nowMs = 0
 
@@ -63,7 +65,7 @@ export class Rig {
         },
         inFlight: () => rig.inFlight
       },
-      record: { write: state => this.#write(state) },
+      record: { write: state => this.#write(state), disown: () => this.canDisown },
       witness: {
         set: () => { this.hasWitness = true },
         clear: () => { this.hasWitness = false }

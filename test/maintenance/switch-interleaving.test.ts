@@ -49,7 +49,7 @@ t.test('property: in any sequence, every admission and count is what the mode sa
           refused[step.worker] = (refused[step.worker] ?? 0) + 1
           break
         case 'forget':
-          theSwitch.forgetInFlight(step.worker)
+          theSwitch.forget(step.worker)
           admitted = admitted.filter(({ worker }) => worker !== step.worker)
       }
       for (const worker of [0, 1, 2]) {

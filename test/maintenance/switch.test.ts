@@ -97,7 +97,7 @@ t.test('what an ended worker had in flight is forgotten, and nothing else', asyn
     gate.beat(0)
   }
   theSwitch.mode = 'read-only'
-  theSwitch.forgetInFlight(0)
+  theSwitch.forget(0)
   t.same([0, 1].map(worker => theSwitch.inFlight('live', worker)), [0, 2])
   t.same([0, 1].map(worker => theSwitch.refused(worker)), [1, 1])
   t.same([0, 1].map(worker => theSwitch.beats(worker)), [1, 1])

@@ -1,7 +1,7 @@
 // What may happen to a maintenance unit, its process, the service and the machine, none of which opens the site.
 
 import type { Test } from 'tap'
-import { control, holderNames, isLive, journalOf, untilActive } from './operating.ts'
+import { control, holderNames, isLive, journalOf, settings, untilActive } from './operating.ts'
 import { bootInstalled, countEvents, mainPid, recordFile, untilReplaced, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
 import type { RecordState } from '../../src/control/record.ts'
@@ -79,7 +79,7 @@ onEachSuite('a maintenance unit holds on', async (t, suite) => {
     const end = await endOf(timed)
     await machine.reboot()
     const before = await machine.journal('--boot=-1 --identifier myserver --output cat')
-    t.match(before.trimEnd().split('\n').at(-1), /"event":"stopped","mode":"maintenance"/)
+    t.match(before.slice(before.lastIndexOf('"stopping"')), /"event":"stopped","mode":"maintenance"/)
     t.notMatch(before.slice(before.lastIndexOf('maintenance-entered')), /maintenance-(left|released)/)
     await expectHeld(t)
     t.equal(await endOf(timed), end)
@@ -100,6 +100,16 @@ onEachSuite('a maintenance unit holds on', async (t, suite) => {
     await untilActive(machine, plain, 'inactive')
     t.match(await journalOf(machine, plain), new RegExp(`Scheduled restart job[^]*the claim of ${plain} has ended; the service is live`))
     t.ok(isLive(await control(machine)))
+  })
+
+  await t.test('and keeps its claim where the reopening check does not let it leave, and says so', async t => {
+    await machine.run(`cp -p ${settings} /root/kept.env && echo MAINTENANCE_CHECK=/run/database.sock >>${settings} && systemctl restart myserver`)
+    await machine.run(`systemctl stop ${plain} ${timed}`)
+    const failed = (await Promise.all([plain, timed].map(async unit => await machine.property('ActiveState', unit)))).filter(state => state === 'failed')
+    t.equal(failed.length, 1, 'the last of them')
+    t.equal((await control(machine)).holders.length, 1)
+    t.match(await machine.journal('--boot --output cat --identifier myserver-maintenance'), /the reopening check failed: .*database\.sock/)
+    await machine.run(`cp -p /root/kept.env ${settings} && systemctl restart myserver`)
   })
 
   await t.test('over an uninstall, in the record', async t => {
