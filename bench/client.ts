@@ -29,8 +29,13 @@ export async function startLoad (options: LoadOptions): Promise<Load> {
   const lengths = new Map<number, number>()
   let answers = 0
   let stopping = false
-  const lanes = Array.from({ length: connections }, openLane)
-  await Promise.all(lanes.map(({ answered }) => answered))
+  const lanes: Array<ReturnType<typeof openLane>> = []
+  // One after the other: a burst of connections may all be accepted by the same worker.
+  for (let i = 0; i < connections; i++) {
+    const lane = openLane()
+    lanes.push(lane)
+    await lane.answered
+  }
 
   return {
     get answers () { return answers },

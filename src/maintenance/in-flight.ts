@@ -1,7 +1,7 @@
 // Tells when an admitted request is over: its response has finished or its connection has closed, and its handler
 // has settled. A client that hangs up does not make a running database write go away.
 
-import type { FastifyContextConfig, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 
 // Stands in the configuration of routes whose handler is wrapped: Fastify binds handlers, which loses any mark on them.
 const followed = Symbol('followed')
@@ -27,7 +27,8 @@ export class Ticket implements Entry {
   readonly startedMs = performance.now()
   readonly #reply: FastifyReply
   readonly #release: () => void
-  #running = false
+  /** Handlers and onResponse hooks that have begun and not settled. */
+  #running = 0
   #closed = false
   #replying = false
   #over = false
@@ -56,23 +57,23 @@ export class Ticket implements Entry {
   }
 
   started (): void {
-    this.#running = true
+    this.#running++
   }
 
   settled (settlement: Settlement): void {
-    this.#running = false
-    if (this.#closed && (settlement === 'done' || this.#isAnswered())) this.#end()
+    this.#running--
+    if (this.#closed && this.#running === 0 && (settlement === 'done' || this.#isAnswered())) this.#end()
   }
 
   /** A reply was sent, by whomever; its hooks may still run. */
   replying (): void {
     this.#replying = true
-    if (this.#closed && !this.#running) this.#end()
+    if (this.#closed && this.#running === 0) this.#end()
   }
 
   #close (): void {
     this.#closed = true
-    if (this.#running) return
+    if (this.#running > 0) return
     // Nothing was sent and no promise is pending: an aborted request whose hooks, or whose handler in callback
     // style, go on. A handler that this module has not wrapped cannot be followed.
     if (this.#isAnswered() || !isFollowed(this.#reply.request)) this.#end()
@@ -93,6 +94,9 @@ export class Ticket implements Entry {
 export function followHandler (route: RouteOptions): void {
   const { handler } = route
   route.config = { ...route.config, [followed]: true } as FastifyContextConfig
+  if (route.onResponse !== undefined) {
+    route.onResponse = [route.onResponse].flat().map(hook => followResponseHook(hook as ResponseHook)) as typeof route.onResponse
+  }
   route.handler = function (request, reply) {
     const ticket = reply.maintenanceTicket
     if (ticket === null) return handler.call(this, request, reply)
@@ -110,6 +114,33 @@ export function followHandler (route: RouteOptions): void {
       result.then(() => ticket.settled('done'), () => ticket.settled('replies'))
     } else ticket.settled('replies')
     return result
+  }
+}
+
+type ResponseHook = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply, done?: (error?: Error) => void) => unknown
+
+/** Wraps an onResponse hook likewise: it runs when the response is finished, and may write to the database still. */
+export function followResponseHook (hook: ResponseHook): ResponseHook {
+  // Fastify tells the two kinds of hooks apart by how many arguments they take.
+  if (hook.length >= 3) {
+    return function (request, reply, done) {
+      const ticket = reply.maintenanceTicket
+      ticket?.started()
+      return hook.call(this, request, reply, error => {
+        done?.(error)
+        ticket?.settled('replies')
+      })
+    }
+  }
+  return async function (request, reply) {
+    const ticket = reply.maintenanceTicket
+    ticket?.started()
+    try {
+      await hook.call(this, request, reply)
+    } finally {
+      // Not before the hook after this one has begun.
+      setImmediate(() => ticket?.settled('replies'))
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import type { Server } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { ServiceError, messageOf } from '../errors.ts'
-import { Ticket, followHandler, type Entry, type InFlight } from './in-flight.ts'
+import { Ticket, followHandler, followResponseHook, type Entry, type InFlight } from './in-flight.ts'
 import { countedAsUpgrade, expectation, guardConnections, type Doorkeeper } from './connections.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
@@ -98,6 +98,10 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   app.decorateReply('maintenanceTicket', null)
   app.decorateReply('maintenanceRefused', false)
   app.addHook('onRoute', followHandler)
+  const { addHook } = app
+  app.addHook = function (this: FastifyInstance, name: string, hook: Parameters<typeof followResponseHook>[0]) {
+    return Reflect.apply(addHook, this, [name, name === 'onResponse' && typeof hook === 'function' ? followResponseHook(hook) : hook])
+  } as typeof addHook
   // It is no route, so no onRoute hook hears of it.
   const { setNotFoundHandler } = app
   app.setNotFoundHandler = function (this: FastifyInstance, first: unknown, second?: unknown) {

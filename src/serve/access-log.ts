@@ -26,4 +26,4 @@ function entry (request: FastifyRequest, reply?: FastifyReply): Record<string, u
   }
 }
 
-export default fp(accessLog, { fastify: '5.x', name: 'access-log', dependencies: ['maintenance'] })
+export default fp(accessLog, { fastify: '5.x', name: 'access-log' })

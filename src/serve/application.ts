@@ -31,8 +31,9 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
     frameworkErrors
   })
   const server = app.server as Server
-  await app.register(maintenance, { ...notice, shared: { memory, worker: slot } })
+  // Before the maintenance plugin, which follows hooks that come after it, since they might go on for long.
   if (logger.isLevelEnabled('info')) await app.register(accessLog)
+  await app.register(maintenance, { ...notice, shared: { memory, worker: slot } })
   if (config.app === undefined) await app.register(staticSite, { root: config.publicDir })
   else await app.register(loadModule(config.app))
   await app.ready()
