@@ -8,7 +8,7 @@ onEachSuite('while a request is in flight', async (t, suite) => {
   const machine = await bootWithSlowRequest(t, suite)
   t.afterEach(async () => {
     await release(machine)
-    await machine.run('myserverctl off')
+    await machine.run('myserverctl off && rm -f /tmp/waiting')
   })
 
   await t.test('on --wait returns when it is over, and not before', async t => {
