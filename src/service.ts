@@ -2,7 +2,7 @@
 
 import { mkdirSync, openSync } from 'node:fs'
 import type { Config } from './config.ts'
-import { openControl, type Control } from './control/control.ts'
+import type { Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
 import { openListener, type Listener } from './control/listener.ts'
 import { Operator } from './control/operator.ts'
@@ -113,6 +113,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   // While the application loads, if it ever does: whoever enters must be heard. Without it signals still work.
   try {
     const { umask } = options
+    const { openControl } = await import('./control/control.ts')
     outside.control = await openControl({ config, operator, switch: theSwitch, pool, admitted, refused, refusedSinceEntering, logger, umask })
   } catch (error) {
     logger.error({ event: 'control-failed', err: error }, 'myserverctl will not work; signals do')

@@ -56,10 +56,12 @@ export function guardConnections (server: Server, { gate, inFlight, refuseRaw }:
   server.on('connect', closeUnheard)
 
   // In place of listeners, of which there may be any number, added at any time, each acting on its own.
-  const emit = server.emit
-  server.emit = function (event: string, ...args: unknown[]): boolean {
-    if (event !== 'upgrade' && event !== 'connect') return Reflect.apply(emit, this, [event, ...args])
-    const [request, socket] = args as [IncomingMessage, Socket]
+  const emit = server.emit as (this: Server, event: string, ...args: unknown[]) => boolean
+  server.emit = function (event: string, first?: unknown, second?: unknown, ...more: unknown[]): boolean {
+    // Each request is an event too.
+    if (event === 'request') return emit.call(this, event, first, second)
+    if (event !== 'upgrade' && event !== 'connect') return emit.call(this, event, first, second, ...more)
+    const [request, socket] = [first as IncomingMessage, second as Socket]
     // What an upgraded connection will be used for cannot be known, so it never counts as safe.
     if (!gate.admit(false)) {
       refuseRaw(request, socket)
@@ -74,7 +76,7 @@ export function guardConnections (server: Server, { gate, inFlight, refuseRaw }:
       sockets.delete(socket)
       gate.release(false)
     })
-    return Reflect.apply(emit, this, [event, ...args])
+    return emit.call(this, event, first, second, ...more)
   }
 }
 

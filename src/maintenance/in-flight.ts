@@ -1,7 +1,9 @@
 // Tells when an admitted request is over: its response has finished or its connection has closed, and its handler
 // has settled. A client that hangs up does not make a running database write go away.
 
+import type { ServerResponse } from 'node:http'
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { Gate } from './switch.ts'
 
 // Stands in the configuration of routes whose handler is wrapped: Fastify binds handlers, which loses any mark on them.
 const followed = Symbol('followed')
@@ -22,22 +24,41 @@ export interface Entry {
 /** All that a worker has in flight, the oldest first. */
 export type InFlight = Set<Entry>
 
+const ticketOf = Symbol('ticket')
+
+declare module 'node:http' {
+  interface ServerResponse {
+    [ticketOf]?: Ticket
+  }
+}
+
+// One listener for all responses: a closure for each would be felt.
+function closeTicket (this: ServerResponse): void {
+  this[ticketOf]?.closed()
+}
+
 /** One admitted request. */
 export class Ticket implements Entry {
   readonly startedMs = performance.now()
   readonly #reply: FastifyReply
-  readonly #release: () => void
+  readonly #gate: Gate
+  readonly #safe: boolean
+  readonly #inFlight: InFlight
   /** Handlers and onResponse hooks that have begun and not settled. */
   #running = 0
   #closed = false
   #replying = false
   #over = false
 
-  /** @param release called once, when the request is over */
-  constructor (reply: FastifyReply, release: () => void) {
+  /** @param gate where it was admitted, as `safe` or not, and is released once it is over */
+  constructor (reply: FastifyReply, gate: Gate, safe: boolean, inFlight: InFlight) {
     this.#reply = reply
-    this.#release = release
-    reply.raw.on('close', () => this.#close())
+    this.#gate = gate
+    this.#safe = safe
+    this.#inFlight = inFlight
+    inFlight.add(this)
+    reply.raw[ticketOf] = this
+    reply.raw.on('close', closeTicket)
   }
 
   get what (): string {
@@ -71,7 +92,7 @@ export class Ticket implements Entry {
     if (this.#closed && this.#running === 0) this.#end()
   }
 
-  #close (): void {
+  closed (): void {
     this.#closed = true
     if (this.#running > 0) return
     // Nothing was sent and no promise is pending: an aborted request whose hooks, or whose handler in callback
@@ -86,7 +107,8 @@ export class Ticket implements Entry {
   #end (): void {
     if (this.#over) return
     this.#over = true
-    this.#release()
+    this.#inFlight.delete(this)
+    this.#gate.release(this.#safe)
   }
 }
 

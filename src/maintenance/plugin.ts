@@ -97,7 +97,17 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
 
   app.decorateReply('maintenanceTicket', null)
   app.decorateReply('maintenanceRefused', false)
-  app.addHook('onRoute', followHandler)
+  // Reading a request's route options is dear. Routes that were declared before are seen by no hook.
+  let mayBeMarked = !app.printRoutes().includes('(empty tree)')
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', route => {
+    routes.push(route)
+    followHandler(route)
+  })
+  // Not sooner: other onRoute hooks may mark a route too.
+  app.addHook('onReady', async () => {
+    mayBeMarked ||= routes.some(({ config }) => config?.maintenance !== undefined)
+  })
   const { addHook } = app
   app.addHook = function (this: FastifyInstance, name: string, hook: Parameters<typeof followResponseHook>[0]) {
     return Reflect.apply(addHook, this, [name, name === 'onResponse' && typeof hook === 'function' ? followResponseHook(hook) : hook])
@@ -114,7 +124,8 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   } as typeof setNotFoundHandler
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = reply
-    if (isUnderSwitch(request, byDefault) && !(countedAsUpgrade in request.raw)) {
+    const isUnderSwitch = mayBeMarked ? isMarked(request) ?? byDefault : byDefault
+    if (isUnderSwitch && !(countedAsUpgrade in request.raw)) {
       const safe = isSafe(request.method)
       if (!gate.admit(safe)) {
         reply.hijack()
@@ -122,11 +133,7 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
         doorkeeper.refuse(request.raw, raw)
         return
       }
-      const ticket = reply.maintenanceTicket = new Ticket(reply, () => {
-        inFlight.delete(ticket)
-        gate.release(safe)
-      })
-      inFlight.add(ticket)
+      reply.maintenanceTicket = new Ticket(reply, gate, safe, inFlight)
     }
     if (raw[expectation] === 'continue') raw.writeContinue()
     if (raw[expectation] === 'unknown') reply.code(417).send()
@@ -200,9 +207,9 @@ export function frameworkErrors (error: FastifyError, request: FastifyRequest, r
   reply.code(error.statusCode ?? 500).send(error)
 }
 
-function isUnderSwitch (request: FastifyRequest, byDefault: boolean): boolean {
+function isMarked (request: FastifyRequest): boolean | undefined {
   // Without a config it is a 404, which is no route's.
-  return request.routeOptions.config?.maintenance ?? byDefault
+  return request.routeOptions.config?.maintenance
 }
 
 // RFC 9110, section 9.2.1.

@@ -23,7 +23,7 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: [...config.trustProxy],
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     requestTimeout: REQUEST_TIMEOUT_MS,
     pluginTimeout: LOAD_TIMEOUT_MS,
     // Requests that come in while the service stops are finished like all others.

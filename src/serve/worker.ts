@@ -1,6 +1,7 @@
 // A worker thread: it loads what it serves, asks for the socket, serves, and closes when told to. It decides
 // nothing about the mode.
 
+import { flushCompileCache } from 'node:module'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
@@ -38,7 +39,11 @@ port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'listen':
       gate.adopt()
-      served.server.listen({ fd: message.fd, backlog: BACKLOG }, () => tell({ type: 'serving' }))
+      served.server.listen({ fd: message.fd, backlog: BACKLOG }, () => {
+        tell({ type: 'serving' })
+        // Each thread has a cache of its own, and the process may end without a chance to write it.
+        flushCompileCache()
+      })
       break
     case 'notice':
       served.setNotice(message.notice)

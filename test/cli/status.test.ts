@@ -1,12 +1,10 @@
-import { connect } from 'node:net'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 import { version } from '../../src/config.ts'
 import { renderProgress, renderStatus } from '../../src/cli/render.ts'
 import type { Status } from '../../src/control/protocol.ts'
 import { call } from '../helpers/call.ts'
-import { fixture, Gate, newFolder } from '../helpers/places.ts'
+import { newFolder } from '../helpers/places.ts'
 import { startService, type ServiceProcess } from '../helpers/service.ts'
 import { ctl, Ctl } from './ctl.ts'
 
@@ -121,21 +119,6 @@ t.test('--watch ends quietly when nobody reads any more', async t => {
   // What it has to say next, it says to nobody.
   await write(service, 'PUT', {})
   t.match(await watch.ended, { code: 0, err: '' })
-})
-
-t.test('what a client has put into the path of an upgrade does not reach the terminal', async t => {
-  const gate = new Gate(t)
-  const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: gate.path } })
-  const socket = connect(service.port, '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  socket.write(Buffer.from('GET /chat\x9b31m HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
-    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n', 'latin1'))
-  await once(socket, 'data')
-  await write(service, 'PUT', {})
-  const { out } = await ctl(t, service, 'status')
-  t.match(out, /^ {2}UPGRADE \/chat\S*31m, /m)
-  // eslint-disable-next-line no-control-regex
-  t.notMatch(out, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
 })
 
 for (const args of [['--wach'], ['--watch=1'], ['live']]) {

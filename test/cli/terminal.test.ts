@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { fixture, Gate } from '../helpers/places.ts'
 import { startService } from '../helpers/service.ts'
-import { Ctl, statusOf } from './ctl.ts'
+import { ctl, Ctl, statusOf } from './ctl.ts'
 
 t.setTimeout(120_000)
 
@@ -59,7 +59,7 @@ t.test('Ctrl-C stops the waiting, never the maintenance, and says so', needsPyth
   waiting.child.stdin?.write(CTRL_C)
   const { code, out } = await waiting.ended
   t.equal(code, 130)
-  t.match(plain(out), /\nmyserverctl on: stopped waiting\. Maintenance stays on; to leave it: myserverctl off\n$/)
+  t.match(plain(out), /^(\^C)?myserverctl on: stopped waiting\. Maintenance stays on; to leave it: myserverctl off$/m)
   t.match(await statusOf(t, service), { mode: 'maintenance', inFlight: 1 })
 })
 
@@ -77,9 +77,9 @@ t.test('status --watch on a terminal is drawn anew when something happens', need
   const service = await startService(t)
   const watch = new Ctl(t, ['status', '--watch'], { ...service, ...onTerminal })
   await watch.says(/live since/)
-  service.send('SIGUSR1')
+  await ctl(t, service, 'on')
   await watch.says(/maintenance since .*, drained/)
-  service.send('SIGUSR2')
+  await ctl(t, service, 'off')
   await watch.says(/drained[^]*live since/)
   watch.child.stdin?.write(CTRL_C)
   t.equal((await watch.ended).code, 0)
