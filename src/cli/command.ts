@@ -15,6 +15,8 @@ export interface Terminal {
   notify (state: Readonly<Record<string, string | number>>): void
   /** Has systemd remember, until the unit ends, that the process came so far. */
   remember (): void
+  /** Undoes that. */
+  forget (): void
   /** Whether systemd started this process in place of one that came so far, and was killed. */
   isSuccessor (): boolean
 }

@@ -36,7 +36,7 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
     const request: EnterRequest = {
       holder,
       ...values.reason !== undefined && { reason: values.reason },
-      ...values.for !== undefined && { forMs: parseDuration('--for', values.for), then: 'open' }
+      ...values.for !== undefined && { forMs: parseDuration('--for', values.for), then: 'check' }
     }
     const timeoutMs = parseDuration('--wait', values.wait)
     const json = values.json === true
@@ -78,6 +78,8 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
       terminal.notify({ STOPPING: 1, STATUS: 'giving maintenance back' })
       const query = `holder=${encodeURIComponent(holder ?? '')}`
       tell(`the claim of ${holder} was given back`, await client.call<Status>('DELETE', `${paths.maintenance}?${query}`))
+      // A restart of the unit keeps what systemd stores, and the process after this one claims anew.
+      terminal.forget()
       return exitCodes.done
     }
   }

@@ -52,6 +52,9 @@ const terminal: Terminal = {
     connectSystemd(process.env, process.pid).store(REMINDER, fd)
     closeSync(fd)
   },
+  forget () {
+    connectSystemd(process.env, process.pid).unstore(REMINDER)
+  },
   isSuccessor: () => inheritedFds(process.env, process.pid).has(REMINDER)
 }
 

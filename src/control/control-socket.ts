@@ -6,6 +6,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import { removeStaleSocket } from './listener.ts'
 import { parseEnter, parseLeave, paths, type EnterRequest, type EventLine, type LeaveRequest, type Status } from './protocol.ts'
 import { ServiceError, messageOf } from '../errors.ts'
+import { noSchemas } from '../no-schemas.ts'
 
 export interface ControlPorts {
   status (): Promise<Status>
@@ -36,7 +37,7 @@ const OTHERS_MAY_NOTHING = 0o117
  * @throws ServiceError ERR_LISTEN
  */
 export async function openControlSocket (path: string, ports: ControlPorts, umask: (mask: number) => number): Promise<ControlSocket> {
-  const app = Fastify({ loggerInstance: ports.logger, bodyLimit: 16 * 1024 })
+  const app = Fastify({ loggerInstance: ports.logger, bodyLimit: 16 * 1024, ...noSchemas })
 
   app.setErrorHandler((error, _request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500

@@ -7,6 +7,7 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import maintenance, { frameworkErrors } from '../maintenance/plugin.ts'
+import { noSchemas } from '../no-schemas.ts'
 import type { WorkerData } from '../worker-protocol.ts'
 import accessLog from './access-log.ts'
 import { trackConnections, type Served } from './served.ts'
@@ -28,7 +29,8 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
     pluginTimeout: LOAD_TIMEOUT_MS,
     // Requests that come in while the service stops are finished like all others.
     return503OnClosing: false,
-    frameworkErrors
+    frameworkErrors,
+    ...config.app === undefined && noSchemas
   })
   const server = app.server as Server
   // Before the maintenance plugin, which follows hooks that come after it, since they might go on for long.

@@ -28,7 +28,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(500, 1_000, 10_000, 31_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('set clock' as const), byMs: fc.constantFrom(-3_600_000, -20_000, 20_000, 3_600_000) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('disk' as const), fails: fc.constantFrom<World['diskFails']>('no', 'before', 'after') }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('disk' as const), fails: fc.constantFrom<World['diskFails']>('no', 'full', 'not synced') }) },
   { weight: 2, arbitrary: fc.constantFrom<Step>({ do: 'pass check' }, { do: 'fail check' }) },
   { weight: 2, arbitrary: fc.constantFrom<Step>({ do: 'serve' }, { do: 'go away' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ do: 'restart' }) },

@@ -1,26 +1,25 @@
 // A world for the operator in which ends pass, clocks are set and the process is started anew, and what must hold in
 // it whatever comes in whatever order.
 
-import type { End, Holder } from '../../src/control/holders.ts'
+import type { End } from '../../src/control/holders.ts'
 import { Operator } from '../../src/control/operator.ts'
 import { inDoubt, type RecordState } from '../../src/control/record.ts'
 import type { Mode } from '../../src/maintenance/switch.ts'
 import { settle } from '../helpers/operator-rig.ts'
+import { Claims } from './claims.ts'
 import { FakeClock } from './fake-clock.ts'
-
-/** When a claim may open by itself: an end on the wall clock, or so long after it began. */
-type Claim = { endsAtWallMs?: number, endsAtMonotonicMs?: number }
 
 const SLICE_MS = 500
 
 export class World {
   readonly clock = new FakeClock()
-  /** Who wants maintenance and may not be passed over. */
-  readonly claims = new Map<string, Claim>()
+  readonly claims = new Claims(this.clock)
   readonly overdue: string[] = []
   operator!: Operator
-  disk: RecordState = { mode: 'live', since: this.clock.now(), by: 'test', holders: [] }
-  diskFails: 'no' | 'before' | 'after' = 'no'
+  /** The record; undefined: it was set aside, so that a restart does not believe it. */
+  disk: RecordState | undefined = { mode: 'live', since: this.clock.now(), by: 'test', holders: [] }
+  /** A full disk fails before anything is written, and one that cannot be synced when the new record is in place. */
+  diskFails: 'no' | 'full' | 'not synced' = 'no'
   isServing = true
   inFlight = 0
   broken: string | undefined
@@ -28,12 +27,13 @@ export class World {
   #mode: Mode = 'live'
   #hasWitness = false
   #process = 0
+  #hasPassed = false
   #checks: Array<(saw: string | undefined) => void> = []
   #looks = new Set<() => void>()
 
   constructor (hasCheck: boolean) {
     this.#hasCheck = hasCheck
-    this.#start(structuredClone(this.disk))
+    this.#start({ mode: 'live', since: this.clock.now(), by: 'test', holders: [] })
     this.operator.resume()
   }
 
@@ -44,14 +44,16 @@ export class World {
   enter (holder: string, given?: { inMs: number } & Pick<End, 'then' | 'countsBy'>): void {
     const end = given && { at: this.clock.in(given.inMs), then: given.then, countsBy: given.countsBy }
     const known = this.operator.status.holders.find(({ name }) => name === holder)
-    this.claims.set(holder, this.#claimOf(end ?? known?.end))
+    // Whoever enters after the end wants more than it.
+    const kept = known?.end !== undefined && known.end.at > this.clock.now() ? known.end : undefined
+    this.claims.set(holder, end ?? kept)
     this.operator.enter({ holder, by: 'test', ...end !== undefined && { end } })
     this.must(this.#mode === 'maintenance', 'entering takes effect before it returns')
   }
 
   leave (holder: string | undefined, force: boolean): void {
-    if (holder === undefined) this.claims.clear()
-    else this.claims.delete(holder)
+    this.claims.end(holder)
+    if (force) this.claims.mayOpenUnchecked = true
     const ofProcess = this.#process
     this.operator.leave({ by: 'test', force, ...holder !== undefined && { holder } }).then(why => {
       if (ofProcess !== this.#process) return
@@ -69,14 +71,16 @@ export class World {
   }
 
   answerChecks (saw: string | undefined): void {
-    for (const answer of this.#checks.splice(0)) answer(saw)
+    const checks = this.#checks.splice(0)
+    this.#hasPassed = saw === undefined && checks.length > 0
+    for (const answer of checks) answer(saw)
   }
 
   async pass (ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= SLICE_MS) {
       this.clock.pass(Math.min(left, SLICE_MS))
       await settle()
-      this.#endClaims()
+      this.look()
     }
   }
 
@@ -89,30 +93,30 @@ export class World {
   /** The process is killed, and another begins with what is on the disk, and with the witness. */
   restart (): void {
     const before = this.#mode
-    const { durable } = this.operator.status
+    const durable = this.operator.status.durable && this.disk !== undefined
     const holders = JSON.stringify(this.operator.status.holders)
     this.inFlight = 0
-    const isDoubtful = this.disk.mode === 'live' && this.#hasWitness
-    this.#start(isDoubtful ? inDoubt(this.clock.now()) : structuredClone(this.disk))
+    const isDoubtful = this.disk === undefined || (this.disk.mode === 'live' && this.#hasWitness)
+    this.#start(isDoubtful ? inDoubt(this.clock.now()) : structuredClone(this.disk!))
     this.must(this.#mode === before, 'a restart finds the mode')
     this.must(!durable || JSON.stringify(this.operator.status.holders) === holders, 'a restart finds the holders')
     // What could not be written was told as such.
-    if (!durable) this.claims.clear()
-    for (const { name, end } of this.operator.status.holders) if (!durable) this.claims.set(name, this.#claimOf(end))
+    if (!durable) this.claims.end()
+    for (const { name, end } of this.operator.status.holders) if (!durable) this.claims.set(name, end)
     this.operator.resume()
   }
 
   look (): void {
-    const { operator, claims, disk } = this
+    const { operator, claims: { names }, disk } = this
     const { mode, durable, drained, holders } = operator.status
-    this.#endClaims()
+    this.#hasPassed = false
     this.must(mode === this.#mode, 'the status tells the mode of the switch')
     this.must((mode === 'live') === (holders.length === 0), 'maintenance is on while there is a holder, and only then')
-    this.must(claims.size === 0 || mode === 'maintenance', 'maintenance is on while somebody wants it')
-    for (const name of claims.keys()) this.must(holders.some(holder => holder.name === name), `${name} still holds it`)
-    this.must(mode === 'maintenance' || disk.mode === 'live', 'the switch is not live while the record says maintenance')
+    this.must(names.length === 0 || mode === 'maintenance', 'maintenance is on while somebody wants it')
+    for (const name of names) this.must(holders.some(holder => holder.name === name), `${name} still holds it`)
+    this.must(mode === 'maintenance' || disk?.mode === 'live', 'the switch is not live while the record says maintenance, or nothing')
     this.must(mode === 'live' || this.#hasWitness, 'the witness is set while maintenance is on')
-    this.must(!durable || JSON.stringify(disk.holders) === JSON.stringify(holders), 'what is called durable is on the disk')
+    this.must(!durable || disk === undefined || JSON.stringify(disk.holders) === JSON.stringify(holders), 'what is called durable is on the disk')
     this.must(!drained || this.inFlight === 0, 'nothing is in flight when it is drained')
   }
 
@@ -131,7 +135,13 @@ export class World {
         set mode (mode) { if (ofProcess === world.#process) world.#setMode(mode) },
         inFlight: () => this.inFlight
       },
-      record: { write: state => { if (ofProcess === this.#process) this.#write(state) }, disown: () => false },
+      record: {
+        write: state => { if (ofProcess === this.#process) this.#write(state) },
+        disown: () => {
+          if (this.diskFails === 'full') this.disk = undefined
+          return this.disk === undefined
+        }
+      },
       witness: { set: () => { this.#hasWitness = true }, clear: () => { this.#hasWitness = false } },
       application: {
         isServing: () => this.isServing,
@@ -148,30 +158,18 @@ export class World {
   #setMode (mode: Mode): void {
     this.#mode = mode
     if (mode !== 'live') return
-    this.#endClaims()
-    this.must(this.disk.mode === 'live', 'the record says live before the switch does')
-    this.must(this.claims.size === 0, `opened although ${[...this.claims.keys()].join(', ')} did not end it`)
+    const { names, mayOpenUnchecked } = this.claims
+    this.must(this.disk?.mode === 'live', 'the record says live before the switch does')
+    this.must(names.length === 0, `it opens although ${names.join(', ')} did not end it`)
+    this.must(!this.#hasCheck || this.#hasPassed || mayOpenUnchecked, 'it opens when the check has passed, or need not')
+    this.claims.mayOpenUnchecked = false
   }
 
   #write (state: RecordState): void {
-    if (this.diskFails === 'before') throw new Error('no space left')
+    if (this.diskFails === 'full') throw new Error('no space left')
     this.disk = structuredClone(state)
-    this.#endClaims()
-    this.must(state.mode === 'maintenance' || this.claims.size === 0, 'the record says live only when all claims have ended')
-    if (this.diskFails === 'after') throw new Error('the directory cannot be synced')
-  }
-
-  #claimOf (end: Holder['end']): Claim {
-    if (end === undefined || end.then === 'stay') return {}
-    const leftMs = end.at.getTime() - this.clock.now().getTime()
-    return end.countsBy === 'clock' ? { endsAtWallMs: end.at.getTime() } : { endsAtMonotonicMs: this.clock.monotonicMs() + leftMs }
-  }
-
-  /** What has ended with open or check may be passed over from then on. */
-  #endClaims (): void {
-    for (const [name, { endsAtWallMs = Infinity, endsAtMonotonicMs = Infinity }] of this.claims) {
-      if (endsAtWallMs <= this.clock.now().getTime() || endsAtMonotonicMs <= this.clock.monotonicMs()) this.claims.delete(name)
-    }
+    this.must(state.mode === 'maintenance' || this.claims.names.length === 0, 'the record says live only when all claims have ended')
+    if (this.diskFails === 'not synced') throw new Error('the directory cannot be synced')
   }
 
   async #whenServing (signal: AbortSignal): Promise<void> {
