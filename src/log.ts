@@ -53,7 +53,10 @@ export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, jour
     flushUntilMs = performance.now() + FLUSH_MS
     try {
       out.flushSync()
-    } catch {} // Not opened yet, or closed: there is nothing to write, or nobody to read it.
+    } catch {
+      // Closed already, or nobody reads: nobody is to try again.
+      out.destroy()
+    }
   }
 
   const options: pino.LoggerOptions = { level, base: null }

@@ -27,7 +27,8 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     systemd.journal({ MESSAGE: line, PRIORITY: priority, SYSLOG_IDENTIFIER: 'myserver', ...fields }))
   // Makes a pipe that nobody reads answer EAGAIN instead of holding up whoever writes: Node does so when it opens it.
   target.stdout.on('error', () => {})
-  target.on('exit', log.flush)
+  // Before pino's own attempt, which would wait for a stalled reader without end.
+  target.prependListener('exit', log.flush)
   log.logger.info({ event: 'starting', version: config.version, node: target.version }, 'starting')
 
   const running: { service?: Service, failure?: unknown } = {}

@@ -38,8 +38,12 @@ export class Claims {
 
   /** @param name undefined: all */
   end (name?: string): void {
-    if (name === undefined) this.#claims.clear()
-    else this.#claims.delete(name)
+    for (const [each, { opens = false }] of this.#claims) {
+      if (name !== undefined && name !== each) continue
+      this.#claims.delete(each)
+      // Until the leave is done its end goes on counting.
+      if (opens) this.mayOpenUnchecked = true
+    }
   }
 
   #claimOf (end: Holder['end']): Claim {

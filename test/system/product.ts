@@ -12,7 +12,7 @@ export const url = `http://localhost:${port}`
 export const recordFile = '/var/lib/myserver/maintenance.json'
 
 /** What decides what an installation looks like. */
-const sources = ['install.sh', 'package.json', 'package-lock.json', '{src,public,systemd}/**']
+const sources = ['install.sh', 'package.json', 'package-lock.json', '{src,public,systemd,examples}/**']
 
 /** A machine without myserver. */
 export async function bootBare (t: Test, suite: Suite): Promise<Machine> {
