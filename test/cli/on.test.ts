@@ -56,9 +56,8 @@ t.test('--until ends when the clock says so', async t => {
 })
 
 t.test('--then open opens at the end by itself', async t => {
-  service.forgetLines()
   t.equal((await ctl(t, service, 'on', '--for', '500ms', '--then', 'open')).code, 0)
-  t.match(await service.line('maintenance-left'), { by: 'the end time', forced: true })
+  t.match(await service.line('maintenance-left', { by: 'the end time' }), { forced: true })
 })
 
 t.test('on again changes what is given, and keeps the rest', async t => {
