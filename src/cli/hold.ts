@@ -55,7 +55,7 @@ or on Ctrl-C, the claim stands: myserverctl off --holder NAME.
     const interrupted = AbortSignal.any([terminal.interrupted, terminated])
     try {
       tell('maintenance is on and nothing is in flight',
-        await waitFor({ until: 'drained', timeoutMs, json }, client, { ...terminal, interrupted }))
+        await waitFor({ until: 'drained', holder, timeoutMs, json }, client, { ...terminal, interrupted }))
     } catch (error) {
       if (terminated.aborted) return await giveBack()
       if (!(error instanceof Failure) || error.code !== exitCodes.refused || !await stands(client, holder)) throw error

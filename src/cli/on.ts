@@ -59,7 +59,7 @@ Enters maintenance. Where it is on already, only what is given is changed.
     if (values.wait !== undefined && !status.drained) {
       if (!json && status.inFlight > 0) terminal.out(`maintenance is on; ${status.inFlight} in flight, waiting`)
       try {
-        status = await waitFor({ until: 'drained', timeoutMs, json }, client, terminal)
+        status = await waitFor({ until: 'drained', holder: request.holder, timeoutMs, json }, client, terminal)
       } catch (error) {
         if (values.cut === true && error instanceof Failure && error.code === exitCodes.refused) {
           const { cut } = await client.call<{ cut: number }>('DELETE', paths.connections)

@@ -69,3 +69,23 @@ for (const args of [[], ['--drained', '--live'], ['--drained', '--timeout', 'soo
     t.match(await ctl(t, {}, 'wait', ...args), { code: 2, out: '', err: /^myserverctl wait: .+\nTry: myserverctl wait --help\n$/s })
   })
 }
+
+t.test('wait --drained may come before the signal that it waits for', async t => {
+  const service = await startService(t)
+  const waiting = new Ctl(t, ['wait', '--drained', '--json'], service)
+  service.send('SIGUSR1')
+  const { code, out } = await waiting.ended
+  t.equal(code, 0)
+  t.match(JSON.parse(out), { mode: 'maintenance', drained: true })
+})
+
+t.test('on --wait gives up where its own claim is ended, though others hold maintenance', async t => {
+  const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
+  service.get('/hold').catch(() => {})
+  await service.line('app-holding')
+  const waiting = new Ctl(t, ['on', '--holder', 'a', '--wait'], service)
+  await waiting.says(/1 in flight/)
+  await ctl(t, service, 'on', '--holder', 'b')
+  await ctl(t, service, 'off', '--holder', 'a')
+  t.match(await waiting.ended, { code: 1, err: /the claim of a was ended/ })
+})
