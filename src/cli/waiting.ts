@@ -56,7 +56,7 @@ export async function waitFor ({ until, holder, timeoutMs, json }: Waiting, clie
         unheard ??= setTimeout(() => end.abort('not in maintenance'), SIGNAL_MS)
       }
       atFirst = Math.max(atFirst, status.inFlight)
-      if (!json) tell(status)
+      if (!json && status.mode !== 'live') tell(status)
     }
   } finally {
     clearTimeout(timer)
