@@ -35,7 +35,7 @@ t.test('systemd is told READY when nothing is in flight, and not before', { skip
   gate.open()
   await notify.until(() => notify.received.some(({ READY }) => READY === '1'))
   await held
-  t.same(service.linesOf('maintenance-drained').length, 1)
+  await service.line('maintenance-drained')
   hold.child.kill('SIGTERM')
   await notify.until(() => notify.received.some(({ STOPPING }) => STOPPING === '1'))
   t.equal((await hold.ended).code, 0)

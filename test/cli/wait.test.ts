@@ -37,6 +37,24 @@ t.test('wait --drained gives up on a service that is live, or becomes it', async
   t.match(await waiting.ended, { code: 1, err: /the service is live\n$/ })
 })
 
+t.test('wait --drained, started just before the signal that it waits for, waits for it', async t => {
+  const service = await startService(t)
+  const waiting = new Ctl(t, ['wait', '--drained'], service)
+  service.send('SIGUSR1')
+  t.match(await waiting.ended, { code: 0, out: /^maintenance since .*, drained, /m, err: '' })
+})
+
+t.test('who waits with a claim of its own is told when somebody else ends it, though others hold maintenance', async t => {
+  const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
+  service.get('/hold').catch(() => {})
+  await service.line('app-holding')
+  await ctl(t, service, 'on', '--holder', 'other')
+  const waiting = new Ctl(t, ['on', '--holder', 'mine', '--wait'], service)
+  await waiting.says(/^ {2}GET \/hold, /m)
+  await ctl(t, service, 'off', '--holder', 'mine')
+  t.match(await waiting.ended, { code: 1, err: /^myserverctl on: the claim of mine was ended while this waited; others hold maintenance\n$/ })
+})
+
 t.test('wait --timeout names what is still in flight, and maintenance stays on', async t => {
   const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
   service.get('/hold').catch(() => {})
