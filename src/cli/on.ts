@@ -1,11 +1,17 @@
 // myserverctl on: enters maintenance, or changes what was said about it.
 
-import { OPERATOR, endings, paths, type EnterRequest, type Status } from '../control/protocol.ts'
+import { OPERATOR, endings, paths, type Entered, type EnterRequest, type Outcome, type Status } from '../control/protocol.ts'
 import { parse, parseDuration, parseTime } from './args.ts'
 import type { Command } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
 import { renderStatus } from './render.ts'
 import { waitFor } from './waiting.ts'
+
+const TOLD: Readonly<Record<Exclude<Outcome, 'entered'>, string>> = {
+  joined: 'maintenance was on already; one more holds it now',
+  updated: 'maintenance was on already; what was said about it is updated',
+  unchanged: 'maintenance was on already'
+}
 
 export const on: Command = {
   summary: 'enter maintenance, or change its reason, message or end',
@@ -55,7 +61,9 @@ Enters maintenance. Where it is on already, only what is given is changed.
 
     const client = connect(values.socket)
     const json = values.json === true
-    let status = await client.call<Status>('PUT', paths.maintenance, request)
+    const { outcome, ...entered } = await client.call<Entered>('PUT', paths.maintenance, request)
+    let status: Status = entered
+    if (!json && outcome !== 'entered') terminal.out(TOLD[outcome])
     if (values.wait !== undefined && !status.drained) {
       if (!json && status.inFlight > 0) terminal.out(`maintenance is on; ${status.inFlight} in flight, waiting`)
       try {

@@ -4,13 +4,13 @@
 import type { Server, Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import { removeStaleSocket } from './listener.ts'
-import { parseEnter, parseLeave, paths, type EnterRequest, type EventLine, type LeaveRequest, type Status } from './protocol.ts'
+import { parseEnter, parseLeave, paths, type Entered, type EnterRequest, type EventLine, type LeaveRequest, type Outcome, type Status } from './protocol.ts'
 import { ServiceError, messageOf } from '../errors.ts'
 import { noSchemas } from '../no-schemas.ts'
 
 export interface ControlPorts {
   status (): Promise<Status>
-  enter (request: EnterRequest, by: string): void
+  enter (request: EnterRequest, by: string): Outcome
   /** @returns why maintenance stays on although leaving was asked for, or undefined */
   leave (request: LeaveRequest, by: string): Promise<string | undefined>
   /** Closes the connections of what is in flight. @returns how many; undefined: not in maintenance */
@@ -55,8 +55,8 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
     } catch (error) {
       return reply.code(400).send({ error: messageOf(error) })
     }
-    ports.enter(wanted, callerOf(request))
-    return await ports.status()
+    const outcome = ports.enter(wanted, callerOf(request))
+    return { outcome, ...await ports.status() } satisfies Entered
   })
   app.delete(paths.maintenance, async (request, reply) => {
     let wanted

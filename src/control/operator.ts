@@ -6,7 +6,7 @@ import { messageOf } from '../errors.ts'
 import { DrainWatch } from './drain-watch.ts'
 import { EndWatch } from './end-watch.ts'
 import { isOverdue, type End, type Holder } from './holders.ts'
-import { OPERATOR } from './protocol.ts'
+import { OPERATOR, type Outcome } from './protocol.ts'
 import type { RecordState } from './record.ts'
 
 export interface OperatorPorts {
@@ -151,7 +151,7 @@ export class Operator {
    * Enters maintenance in a holder's name; where it holds it already, changes what is given. It cannot fail: where the
    * record cannot be written maintenance is entered all the same, reported as not durable, and tried again.
    */
-  enter ({ holder: name = OPERATOR, by, ...said }: Entering): void {
+  enter ({ holder: name = OPERATOR, by, ...said }: Entering): Outcome {
     const { clock, report } = this.#ports
     const known = this.#state.holders.find(holder => holder.name === name)
     const told = { holder: name, by, ...said.reason !== undefined && { reason: said.reason }, ...said.end !== undefined && { until: said.end.at } }
@@ -168,11 +168,13 @@ export class Operator {
       : this.#state.holders.map(holder => holder === known ? claim : holder)
     this.#yieldTo(name, by)
 
+    let outcome: Outcome = 'entered'
     if (!this.#isLive) {
       const hasChanged = known === undefined || hasOutlived || Object.keys(said).length > 0
       if (hasChanged || this.#saved !== 'written') this.#saveOrRetry()
-      if (!hasChanged) report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
-      else report({ event: known === undefined ? 'maintenance-joined' : 'maintenance-updated', ...told })
+      outcome = !hasChanged ? 'unchanged' : known === undefined ? 'joined' : 'updated'
+      if (outcome === 'unchanged') report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      else report({ event: `maintenance-${outcome}`, ...told })
     } else {
       this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
       this.#saveOrRetry()
@@ -182,6 +184,7 @@ export class Operator {
       if (!this.#stopped) this.#drain.start()
     }
     if (!this.#stopped) this.#ends.look()
+    return outcome
   }
 
   /**

@@ -78,6 +78,14 @@ export interface EnterRequest {
   then?: Ending
 }
 
+/** What became of a PUT: maintenance was live before; one more holds it now; what was said has changed; or nothing has. */
+export type Outcome = 'entered' | 'joined' | 'updated' | 'unchanged'
+
+/** The answer to it. */
+export interface Entered extends Status {
+  outcome: Outcome
+}
+
 /** DELETE /v1/maintenance: leave. */
 export interface LeaveRequest {
   /** Whose claim to end; without it all of them. */

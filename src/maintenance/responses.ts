@@ -38,7 +38,7 @@ export class Refusal {
   constructor (notice: Notice) {
     this.#notice = notice
     this.#page = this.#makePage(Date.now())
-    this.#problem = this.#makeProblem()
+    this.#problem = this.#makeProblem(Date.now())
   }
 
   /** Answers a request with 503. Node leaves the body out for HEAD. */
@@ -70,6 +70,7 @@ export class Refusal {
     if (minute !== this.#minute) {
       this.#minute = minute
       this.#page = this.#makePage(nowMs)
+      this.#problem = this.#makeProblem(nowMs)
     }
     const { headers, body } = wantsProblem ? this.#problem : this.#page
     return { headers: { ...headers, 'Retry-After': String(secondsToWait(endsAtMs - nowMs, this.#notice.retryAfterSeconds)) }, body }
@@ -87,14 +88,14 @@ export class Refusal {
   }
 
   // RFC 9457, problem details for HTTP APIs.
-  #makeProblem (): Answer {
+  #makeProblem (nowMs: number): Answer {
     const { message, endsAtMs } = this.#notice
     return this.#answer('application/problem+json', Buffer.from(JSON.stringify({
       type: 'about:blank',
       title: 'Service Unavailable',
       status: 503,
       detail: message ?? 'Down for maintenance.',
-      ...endsAtMs !== undefined && { until: new Date(endsAtMs).toISOString() }
+      ...endsAtMs !== undefined && endsAtMs > nowMs && { until: new Date(endsAtMs).toISOString() }
     })))
   }
 
