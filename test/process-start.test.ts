@@ -61,7 +61,7 @@ t.test('the service manager is told when requests are served, the status, and th
   service.send('SIGUSR1')
   await notify.until(() => /^maintenance since \d\d:\d\d:\d\d, drained, 0 requests refused$/.test(notify.status ?? ''))
   await service.get()
-  await notify.until(() => notify.status?.endsWith('drained, 1 requests refused') === true)
+  await notify.until(() => notify.status?.endsWith('drained, 1 request refused') === true)
   service.send('SIGTERM')
   await notify.until(() => notify.received.some(({ STOPPING }) => STOPPING === '1'))
   t.same(await service.ended, { code: 0, signal: null })

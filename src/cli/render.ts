@@ -17,7 +17,7 @@ function headline (status: Status, now: Date): string {
   const since = new Date(status.since)
   const parts = [`${status.mode} since ${clock(since)} (${ms(now.getTime() - since.getTime())})`]
   if (status.mode === 'live') parts.push(`${status.inFlight} in flight`)
-  else parts.push(status.drained ? 'drained' : `${status.inFlight} in flight`, `${status.refused} requests refused`)
+  else parts.push(status.drained ? 'drained' : `${status.inFlight} in flight`, `${status.refused} ${status.refused === 1 ? 'request' : 'requests'} refused`)
   if (status.leaving) parts.push('leaving as soon as the application and the check allow it')
   if (!status.durable) parts.push('NOT on disk: would not survive a reboot')
   return parts.join(', ')

@@ -174,7 +174,7 @@ export class Operator {
       if (hasChanged || this.#saved !== 'written') this.#saveOrRetry()
       outcome = !hasChanged ? 'unchanged' : known === undefined ? 'joined' : 'updated'
       if (outcome === 'unchanged') report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
-      else report({ event: `maintenance-${outcome}`, ...told })
+      else report({ event: outcome === 'joined' ? 'maintenance-joined' : 'maintenance-updated', ...told })
     } else {
       this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
       this.#saveOrRetry()

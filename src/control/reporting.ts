@@ -66,7 +66,7 @@ export function statusText (status: OperatorStatus, refused: number, now: Date):
   const parts = [
     `${status.mode} since ${status.since.toTimeString().slice(0, 8)}`,
     status.drained ? 'drained' : `${status.inFlight} in flight`,
-    `${refused} requests refused`
+    `${refused} ${refused === 1 ? 'request' : 'requests'} refused`
   ]
   const overdue = status.holders.filter(holder => isOverdue(holder, now)).map(({ name }) => name)
   if (overdue.length > 0) parts.push(`OVERDUE: ${overdue.join(', ')}`)
