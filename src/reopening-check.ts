@@ -3,7 +3,7 @@
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
-import { messageOf } from '../errors.ts'
+import { messageOf } from './errors.ts'
 
 /** What is asked: `http://…`, `https://…`, `tcp://host:port`, or the path of a Unix socket. */
 export type CheckTarget = { kind: 'http', url: URL } | { kind: 'tcp', host: string, port: number } | { kind: 'unix', path: string }

@@ -6,9 +6,9 @@ import { createServer as createTcpServer, connect, type AddressInfo, type Server
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
-import { parseCheckTarget, runCheck } from '../../src/control/reopening-check.ts'
-import { duplicate } from '../../src/platform/libc.ts'
-import { newFolder, type Scope } from '../helpers/places.ts'
+import { parseCheckTarget, runCheck } from '../src/reopening-check.ts'
+import { duplicate } from '../src/platform/libc.ts'
+import { newFolder, type Scope } from './helpers/places.ts'
 
 // Long enough for a machine that is busy; a test that waits for it names a shorter one.
 const TIMEOUT_MS = 10_000
