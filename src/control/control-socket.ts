@@ -124,5 +124,6 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
 }
 
 function descriptorOf (socket: Socket | Server): number {
-  return (socket as unknown as { _handle: { fd: number } })._handle.fd
+  // A client that has gone already has none.
+  return (socket as unknown as { _handle: { fd: number } | null })._handle?.fd ?? -1
 }

@@ -67,7 +67,7 @@ export async function openControl (options: ControlOptions): Promise<Control> {
     caller (fd) {
       const peer = peerOf(fd)
       if (peer === undefined) return 'the control socket'
-      return `${peer.uid === HIDDEN_UID ? 'somebody in its group' : peer.user}, pid ${peer.pid}`
+      return `${peer.uid === HIDDEN_UID ? 'somebody in its group' : `${peer.user}, uid ${peer.uid}`}, pid ${peer.pid}`
     },
     // Requests are logged as the transitions that they bring about.
     logger: logger.child({}, { level: 'warn' })

@@ -77,6 +77,8 @@ async function listenOnce<T> (options: ListenOptions | { fd: number }, use: (fd:
 // Closing a server of Node's own removes the file of its Unix socket, though the socket lives on in another descriptor.
 function closeKeepingFile (server: Server, options: ListenOptions | { fd: number }): void {
   const path = 'path' in options ? options.path : undefined
+  // One that a crash between these lines has left would be in the way for ever.
+  if (path !== undefined) rmSync(`${path}.kept`, { force: true })
   if (path !== undefined) linkSync(path, `${path}.kept`)
   server.close()
   if (path !== undefined) renameSync(`${path}.kept`, path)

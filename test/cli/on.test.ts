@@ -19,8 +19,8 @@ t.test('on enters, and says how things stand', async t => {
   t.equal(code, 0)
   t.equal(err, '')
   t.match(out, /^maintenance since \d\d:\d\d:\d\d \(\S+\), /)
-  t.match(out, new RegExp(`^ {2}operator: by ${userInfo().username}, pid \\d+ since `, 'm'))
-  t.match(await service.line('maintenance-entered'), { by: new RegExp(`^${userInfo().username}, pid \\d+$`), holder: 'operator' })
+  t.match(out, new RegExp(`^ {2}operator: by ${userInfo().username}, uid \\d+, pid \\d+ since `, 'm'))
+  t.match(await service.line('maintenance-entered'), { by: new RegExp(`^${userInfo().username}, uid \\d+, pid \\d+$`), holder: 'operator' })
   t.equal((await service.get()).status, 503)
 })
 

@@ -10,7 +10,7 @@ t.setTimeout(120_000)
 
 const service = await startService(t)
 const socket = join(service.folder, 'run/control.sock')
-const me = `${userInfo().username}, pid ${process.pid}`
+const me = `${userInfo().username}, uid ${userInfo().uid}, pid ${process.pid}`
 
 async function ask (method: string, path: string, body?: unknown, type?: string): Promise<Reply> {
   return await call(socket, method, path, body, type)

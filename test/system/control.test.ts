@@ -35,7 +35,7 @@ onEachSuite('the control socket', async (t, suite) => {
     await machine.run('myserverctl on --reason "a reason" && myserverctl off')
     const entered = (await logLines(machine)).filter(({ event }) => event === 'maintenance-entered')
     t.match(entered[0], { by: /^somebody in its group, pid \d+$/, reason: 'because I may' })
-    t.match(entered[1], { by: /^root, pid \d+$/, reason: 'a reason' })
+    t.match(entered[1], { by: /^root, uid 0, pid \d+$/, reason: 'a reason' })
   })
 
   await t.test('a member is called by name where the unit shows the service its users', async t => {
@@ -44,7 +44,7 @@ onEachSuite('the control socket', async (t, suite) => {
       printf '[Service]\\nPrivateUsers=no\\n' >/run/systemd/system/myserver.service.d/users.conf
       systemctl daemon-reload && systemctl restart myserver`)
     await machine.run(as('insider', 'myserverctl on'))
-    t.match((await control(machine)).by, /^insider, pid \d+$/)
+    t.match((await control(machine)).by, /^insider, uid \d+, pid \d+$/)
     await machine.run('myserverctl off && rm -r /run/systemd/system/myserver.service.d && systemctl daemon-reload && systemctl restart myserver')
   })
 
