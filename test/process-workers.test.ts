@@ -43,14 +43,15 @@ t.test('after a crash the counts are right: entering is drained', async t => {
 })
 
 t.test('a crash during a drain ends what was running there, and drained is told', async t => {
-  const { service } = await start(t)
-  const held = service.get('/hold').catch(() => {})
-  const crash = service.get('/crash').catch(() => {})
+  const { service, gate } = await start(t)
+  const crash = service.get('/crash-later').then(() => 'answered', () => 'failed')
+  await service.line('app-holding')
   service.send('SIGUSR1')
-  await service.line('maintenance-entered')
+  t.match(await service.line('maintenance-entered'), { inFlight: 1 })
+  gate.open()
   await service.line('maintenance-drained')
+  t.equal(await crash, 'failed')
   t.equal((await service.get()).status, 503)
-  await Promise.all([held, crash])
 })
 
 t.test('a crash leaves what another worker is serving alone', async t => {
