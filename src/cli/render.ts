@@ -20,6 +20,7 @@ function headline (status: Status, now: Date): string {
   else parts.push(status.drained ? 'drained' : `${status.inFlight} in flight`, `${status.refused} ${status.refused === 1 ? 'request' : 'requests'} refused`)
   if (status.leaving) parts.push('leaving as soon as the application and the check allow it')
   if (!status.durable) parts.push('NOT on disk: would not survive a reboot')
+  else if (!status.recorded) parts.push('NOT on disk: a reboot would stay in maintenance and not know why')
   return parts.join(', ')
 }
 

@@ -89,7 +89,7 @@ export async function openControl (options: ControlOptions): Promise<Control> {
   }
 
   async function status (): Promise<Status> {
-    const { mode, since, by, drained, inFlight, durable, leaving, holders } = operator.status
+    const { mode, since, by, drained, inFlight, durable, recorded, leaving, holders } = operator.status
     const now = new Date()
     return {
       version: config.version,
@@ -100,6 +100,7 @@ export async function openControl (options: ControlOptions): Promise<Control> {
       inFlight,
       refused: refusedSinceEntering(),
       durable,
+      recorded,
       leaving,
       holders: holders.map(({ end, since, ...holder }): HolderStatus => ({
         ...holder,

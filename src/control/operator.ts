@@ -76,6 +76,8 @@ export interface OperatorStatus extends RecordState {
   inFlight: number
   /** Whether a restart of the machine would find the same mode. */
   durable: boolean
+  /** Whether it would find why, too. */
+  recorded: boolean
   /** Whether leaving waits for the application or the check. */
   leaving: boolean
 }
@@ -143,6 +145,7 @@ export class Operator {
       drained: this.#drain.isOver,
       inFlight: this.#ports.switch.inFlight(this.#state.mode),
       durable: this.#saved !== 'nowhere',
+      recorded: this.#saved === 'written',
       leaving: this.#leaving !== undefined
     }
   }

@@ -59,6 +59,8 @@ export interface Status {
   refused: number
   /** Whether a reboot would find the same mode. */
   durable: boolean
+  /** Whether it would find the holders, too. */
+  recorded: boolean
   /** Whether leaving waits for the application or the check. */
   leaving: boolean
   holders: HolderStatus[]

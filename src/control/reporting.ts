@@ -72,5 +72,6 @@ export function statusText (status: OperatorStatus, refused: number, now: Date):
   if (overdue.length > 0) parts.push(`OVERDUE: ${overdue.join(', ')}`)
   if (status.leaving) parts.push('leaving as soon as the application and the check allow it')
   if (!status.durable) parts.push('NOT on disk: would not survive a reboot')
+  else if (!status.recorded) parts.push('NOT on disk: a reboot would stay in maintenance and not know why')
   return parts.join(', ')
 }

@@ -23,6 +23,7 @@ const status: Status = {
   inFlight: 3,
   refused: 12,
   durable: false,
+  recorded: false,
   leaving: true,
   holders: [
     { name: 'operator', by: 'alice, pid 7', since: ago(90_000), reason: 'postgres', message: 'Back soon', until: ago(1_000), then: 'stay', overdue: true },

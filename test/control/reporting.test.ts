@@ -16,6 +16,7 @@ const status: OperatorStatus = {
   drained: true,
   inFlight: 0,
   durable: true,
+  recorded: true,
   leaving: false
 }
 
@@ -74,7 +75,8 @@ t.test('the status is live, or since when, whether drained and how much was refu
 })
 
 t.test('the status says what is unusual', async t => {
-  t.match(statusText({ ...status, durable: false }, 0, NOW), /NOT on disk/)
+  t.match(statusText({ ...status, durable: false, recorded: false }, 0, NOW), /NOT on disk: would not survive/)
+  t.match(statusText({ ...status, recorded: false }, 0, NOW), /NOT on disk: a reboot would stay in maintenance/)
   t.match(statusText({ ...status, leaving: true }, 0, NOW), /leaving as soon as/)
   const end = { at: new Date(NOW.getTime() - 1), then: 'stay' as const, countsBy: 'clock' as const }
   t.match(statusText({ ...status, holders: [{ name: 'migration', by: 'root', since, end }] }, 0, NOW), /OVERDUE: migration/)
