@@ -179,3 +179,13 @@ t.test('entering again tries the record that could not be written at once', asyn
   t.equal(rig.disk.mode, 'maintenance')
   t.equal(rig.timers, 0)
 })
+
+t.test('where the old record can be set aside a reboot stays in maintenance, and the status says that it is not written', async t => {
+  const rig = new Rig()
+  rig.operator.resume()
+  rig.diskFailure = 'before'
+  rig.canDisown = true
+  rig.operator.enter({ by })
+  t.match(rig.last('record-unwritable'), { survivesReboot: true })
+  t.match(rig.operator.status, { mode: 'maintenance', durable: true, recorded: false })
+})

@@ -227,3 +227,19 @@ t.test('a symbolic link to a record elsewhere is read', async t => {
   t.match(record.read(), { state: live, doubt: undefined })
   t.ok(existsSync(path))
 })
+
+t.test('a disowned record is not believed any more, and kept beside', async t => {
+  const { folder, path, record } = open(t)
+  record.write(live)
+  t.ok(record.disown())
+  t.notOk(existsSync(path))
+  t.ok(existsSync(`${path}.outdated`))
+  t.match(new DurableRecord(folder, false).read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ' } })
+})
+
+t.test('disowning what is not there is done already, and cannot be done where nothing can be renamed', async t => {
+  t.ok(open(t).record.disown())
+  const file = join(newFolder(t), 'file')
+  writeFileSync(file, '')
+  t.notOk(new DurableRecord(file, false).disown())
+})
