@@ -112,6 +112,13 @@ onEachSuite('the runbook', async (t, suite) => {
   await t.test('units', async t => {
     await does('sudo systemctl start myserver-maintenance')
     t.same(holderNames(await control(machine)), ['myserver-maintenance'])
+    await does('sudo systemctl restart myserver-maintenance')
+    t.same(holderNames(await control(machine)), ['myserver-maintenance'], 'a restart claims it again')
+    t.equal((await machine.run('systemctl is-active myserver-maintenance')).stdout.trim(), 'active')
+    await does('myserverctl off --holder myserver-maintenance')
+    await machine.waitFor('systemctl is-active myserver-maintenance', ({ stdout }) => stdout.trim() === 'inactive')
+    t.ok(isLive(await control(machine)))
+    await does('sudo systemctl start myserver-maintenance')
     await does('sudo systemctl stop myserver-maintenance')
     t.ok(isLive(await control(machine)))
     await does('sudo systemctl start myserver-maintenance@30m')
