@@ -10,7 +10,7 @@ const MOST_WHAT = 100
 
 export function renderStatus (status: Status, now: Date): string {
   return [headline(status, now), ...status.holders.map(holder => `  ${renderHolder(holder)}`), ...renderInFlight(status),
-    `workers: ${renderWorkers(status.workers)}; version ${status.version}`].join('\n')
+    `${renderWorkers(status.workers)}; version ${status.version}`].join('\n')
 }
 
 function headline (status: Status, now: Date): string {
@@ -34,7 +34,7 @@ function renderHolder ({ name, by, since, reason, message, until, then, overdue 
 
 /** `0 serving, 1 loading`. A stand-in is named as such. */
 function renderWorkers (workers: readonly WorkerStatus[]): string {
-  return workers.map(({ worker, role, state }) => `${role === 'stand-in' ? 'stand-in' : worker} ${state}`).join(', ')
+  return workers.map(({ worker, role, state }) => `${role === 'stand-in' ? 'stand-in' : `worker ${worker}`} ${state}`).join(', ')
 }
 
 /** What is in flight, the oldest first, and the workers that cannot tell. */

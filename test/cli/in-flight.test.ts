@@ -84,7 +84,7 @@ t.test('a worker that blocks its thread is named, with how long it has not answe
   await service.line('worker-stuck')
   await service.line('worker-serving', { role: 'stand-in' })
   t.equal((await service.get()).status, 503)
-  t.match((await ctl(t, service, 'status')).out, /^ {2}worker 0 has not answered for \d+\.\d s \(1 in flight\)\nworkers: 0 stuck, stand-in serving; version/m)
+  t.match((await ctl(t, service, 'status')).out, /^ {2}worker 0 has not answered for \d+\.\d s \(1 in flight\)\nworker 0 stuck, stand-in serving; version/m)
   t.same(service.linesOf('maintenance-drained'), [])
   gate.open()
   t.equal((await waiting.ended).code, 0)

@@ -15,7 +15,7 @@ t.test('off opens, and says how things stand', async t => {
   t.equal(code, 0)
   t.equal(err, '')
   t.match(out, /^live since /)
-  t.match(out, /^workers: 0 serving(, stand-in closing)?; version \d/m)
+  t.match(out, /^worker 0 serving(, stand-in closing)?; version \d/m)
   t.equal((await service.get()).status, 200)
   t.match(await service.line('maintenance-left'), { by: /, pid \d+$/, forced: false })
 

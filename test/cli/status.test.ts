@@ -53,7 +53,7 @@ t.test('everything that a status holds is put into words', async t => {
     '  worker 1 has not answered for 3.2 s (1 in flight)',
     '  GET /orders/:id, 12.3 s (worker 0, its client has gone)',
     '  UPGRADE /chat?31m, 0.9 s (worker 0)',
-    'workers: 0 serving, 1 stuck, stand-in loading; version 1.2.3'
+    'worker 0 serving, worker 1 stuck, stand-in loading; version 1.2.3'
   ])
 })
 
@@ -75,7 +75,7 @@ t.test('progress is a bar from what there was to what is left', async t => {
 t.test('status says how things stand, in words and as JSON', async t => {
   const service = await startService(t)
   t.match(await ctl(t, service, 'status'), {
-    code: 0, out: new RegExp(`^live since \\S+ \\(\\S+\\), 0 in flight\nworkers: 0 serving; version ${version()}\n$`), err: ''
+    code: 0, out: new RegExp(`^live since \\S+ \\(\\S+\\), 0 in flight\nworker 0 serving; version ${version()}\n$`), err: ''
   })
   await write(service, 'PUT', { reason: 'why' })
   const { code, out } = await ctl(t, service, 'status', '--json')

@@ -34,7 +34,7 @@ t.test('while it waits a terminal shows a bar and what is in flight, in place', 
   gate.open()
   const { code, out } = await waiting.ended
   t.equal(code, 0)
-  t.match(plain(out), /\nmaintenance since .*, drained, 0 requests refused\n {2}operator: by .*\nworkers: 0 serving; version .*\n$/)
+  t.match(plain(out), /\nmaintenance since .*, drained, 0 requests refused\n {2}operator: by .*\nworker 0 serving; version .*\n$/)
   await Promise.all(calls)
 })
 
