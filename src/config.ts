@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import ms from 'ms'
 import { parseCheckTarget, type CheckTarget } from './reopening-check.ts'
+import { durationMs } from './duration.ts'
 import { ServiceError, messageOf } from './errors.ts'
 import { readPage } from './maintenance/page.ts'
 import { controlSocketPath, userDirectory, userRuntimeDirectory } from './paths.ts'
@@ -206,12 +207,11 @@ function parseProxies (value: string): readonly string[] {
   return proxies
 }
 
-/** `90` and `90s` are seconds; `30m` and `2h` as they look. @returns milliseconds */
+/** @returns milliseconds */
 function parseDuration (value: string): number {
-  const isNumber = /^\d+$/.test(value)
-  const duration = /^\d/.test(value) ? ms((isNumber ? `${value}s` : value) as ms.StringValue) : undefined
+  const duration = durationMs(value)
   // Timers take at most 2^31 - 1 milliseconds, nearly 25 days.
-  if (duration === undefined || !Number.isFinite(duration) || duration > ms('24d')) {
+  if (duration === undefined || duration > ms('24d')) {
     throw new Error('expected a duration of at most 24 days, such as 90 (seconds), 90s, 30m or 2h')
   }
   return duration

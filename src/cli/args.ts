@@ -1,7 +1,7 @@
 // Arguments, checked where they enter.
 
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
-import ms from 'ms'
+import { durationMs } from '../duration.ts'
 import { messageOf } from '../errors.ts'
 import { Failure } from './failure.ts'
 
@@ -28,9 +28,7 @@ export function parse<T extends ParseArgsOptionsConfig> (args: readonly string[]
 
 /** `90` and `90s` are seconds, `30m`, `2h`. @returns milliseconds */
 export function parseDuration (option: string, value: string): number {
-  const text = /^\d+$/.test(value) ? `${value}s` : value
-  // ms() throws at texts of more than a hundred characters.
-  const duration = /^\d.{0,50}$/.test(value) ? ms(text as ms.StringValue) : undefined
+  const duration = durationMs(value)
   if (duration === undefined || duration <= 0) {
     throw new Failure('usage', `${option}=${value}: expected a duration such as 90 (seconds), 90s, 30m or 2h`)
   }

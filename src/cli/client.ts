@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { paths, type EventLine } from '../control/protocol.ts'
+import { paths, type EventLine, type Refused } from '../control/protocol.ts'
 import { messageOf } from '../errors.ts'
 import { Failure } from './failure.ts'
 
@@ -35,7 +35,7 @@ export function connectTo (socketPath: string, interrupted: AbortSignal): Client
       if (statusCode === 404) throw foreign(socketPath, `it answered 404 to ${path}`)
       hasAnswered = true
       if (statusCode >= 400) {
-        const { error } = answer as { error?: string }
+        const { error } = answer as Partial<Refused>
         throw new Failure(statusCode === 400 ? 'usage' : 'refused', error ?? `the service answered ${statusCode}`)
       }
       return answer as T
