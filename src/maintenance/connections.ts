@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Entry, InFlight } from './in-flight.ts'
+import type { Entry, InFlight } from './entries.ts'
 import type { Gate } from './switch.ts'
 
 /**

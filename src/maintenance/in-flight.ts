@@ -3,26 +3,13 @@
 
 import type { ServerResponse } from 'node:http'
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { Entry, InFlight } from './entries.ts'
 import type { Gate } from './switch.ts'
 
 // Stands in the configuration of routes whose handler is wrapped: Fastify binds handlers, which loses any mark on them.
 const followed = Symbol('followed')
 /** `done`: the handler has ended. `replies`: it ended, or left its reply to a callback or to Fastify's error handling. */
 type Settlement = 'done' | 'replies'
-
-/** Something in flight. */
-export interface Entry {
-  /** `GET /orders/:id`, `UPGRADE /chat`, or the name of work that the application began. */
-  readonly what: string
-  /** On the clock of performance.now(). */
-  readonly startedMs: number
-  readonly clientGone: boolean
-  /** Closes its connection. @returns whether there was one */
-  cut (): boolean
-}
-
-/** All that a worker has in flight, the oldest first. */
-export type InFlight = Set<Entry>
 
 const ticketOf = Symbol('ticket')
 
@@ -40,6 +27,8 @@ function closeTicket (this: ServerResponse): void {
 /** One admitted request. */
 export class Ticket implements Entry {
   readonly startedMs = performance.now()
+  older: Entry | undefined
+  newer: Entry | undefined
   readonly #reply: FastifyReply
   readonly #gate: Gate
   readonly #safe: boolean

@@ -5,8 +5,9 @@ import type { Server } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { ServiceError, messageOf } from '../errors.ts'
-import { Ticket, followHandler, followResponseHook, type Entry, type InFlight } from './in-flight.ts'
 import { countedAsUpgrade, expectation, guardConnections, type Doorkeeper } from './connections.ts'
+import { InFlight, type Entry } from './entries.ts'
+import { Ticket, followHandler, followResponseHook } from './in-flight.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
 
@@ -48,7 +49,7 @@ export interface Maintenance {
   /** Runs those hooks. @returns the messages of those that failed */
   runDrainedHooks (): Promise<string[]>
   /** All that is in flight here, the oldest first. */
-  readonly entries: ReadonlySet<Entry>
+  readonly entries: Iterable<Entry>
 }
 
 export type DrainedHook = () => void | Promise<void>
@@ -78,7 +79,7 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   const gate = new Gate(memory, worker)
   const ownSwitch = new Switch(memory)
   const byDefault = options.scope !== 'routes'
-  const inFlight: InFlight = new Set()
+  const inFlight = new InFlight()
   const drainedHooks: DrainedHook[] = []
   let refusal = new Refusal(options)
 
@@ -160,8 +161,12 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
       }
       const entry: Entry = { what: name, startedMs: performance.now(), clientGone: false, cut: () => false }
       inFlight.add(entry)
+      let isOver = false
       return () => {
-        if (inFlight.delete(entry)) gate.release(false)
+        if (isOver) return
+        isOver = true
+        inFlight.delete(entry)
+        gate.release(false)
       }
     },
     setNotice (notice) {

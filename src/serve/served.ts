@@ -2,7 +2,7 @@
 
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Entry } from '../maintenance/in-flight.ts'
+import type { Entry } from '../maintenance/entries.ts'
 import type { Notice } from '../maintenance/responses.ts'
 
 export interface Served {
@@ -11,7 +11,7 @@ export interface Served {
   readonly connections: ReadonlySet<Socket>
   setNotice (notice: Notice): void
   /** What is in flight, the oldest first. */
-  readonly inFlight: ReadonlySet<Entry>
+  readonly inFlight: Iterable<Entry>
   /** Nothing is in flight any more. @returns what the application failed to put away */
   drained (): Promise<string[]>
   /** Lets the application put away what it holds. Its requests are over, but perhaps not its upgraded connections. */

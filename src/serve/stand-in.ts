@@ -27,7 +27,7 @@ export function openStandIn (gate: Gate, notice: Notice): Served {
     setNotice (notice) {
       refusal = new Refusal(notice)
     },
-    inFlight: new Set(),
+    inFlight: [],
     drained: async () => [],
     end: async () => {}
   }
