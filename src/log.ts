@@ -5,15 +5,11 @@ import { createRequire } from 'node:module'
 import { isatty } from 'node:tty'
 import pino, { type Logger } from 'pino'
 import type { Config } from './config.ts'
+import { LineWriter } from './line-writer.ts'
 
 export type { Logger }
 
 const STDOUT = 1
-// A pipe takes so many bytes in one piece (PIPE_BUF, pipe(7)): lines of several threads never mix.
-const PIECE_BYTES = 4096
-// When nobody reads: what comes on top of it is dropped, and so is what cannot be written at the end.
-const MOST_BUFFERED_BYTES = 16 * 1024 * 1024
-const FLUSH_MS = 1_000
 // The journal splits longer lines (LineMax=, journald.conf(5)).
 const SYSLOG_PRIORITY: Readonly<Record<number, number>> = { 10: 7, 20: 7, 30: 6, 40: 4, 50: 3, 60: 2 }
 
@@ -33,41 +29,27 @@ export function writesToJournal (env: NodeJS.ProcessEnv): boolean {
   return env.JOURNAL_STREAM === `${dev}:${ino}`
 }
 
-/**
- * A logger of this thread. Each thread writes by itself: a worker's process.stdout would go through the main thread.
- * @param journal takes lines logged with a `journal` object of further fields
- */
-export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, journal?: JournalSink): Log {
-  const toJournal = writesToJournal(env)
-  let flushUntilMs = Infinity
-  const out = pino.destination({
-    dest: STDOUT,
-    sync: false,
-    maxWrite: PIECE_BYTES,
-    maxLength: MOST_BUFFERED_BYTES,
-    retryEAGAIN: () => performance.now() < flushUntilMs
-  })
-  // A reader that went away (`| head`) must not take the service with it.
-  out.on('error', () => {})
-  const flush = (): void => {
-    flushUntilMs = performance.now() + FLUSH_MS
-    try {
-      out.flushSync()
-    } catch {
-      // Closed already, or nobody reads: nobody is to try again.
-      out.destroy()
-    }
-  }
+export interface LogOptions {
+  /** Takes lines that are logged with a `journal` object of further fields. */
+  journal?: JournalSink
+  /** Whether lines may wait for each other a moment, where there is one for every request. */
+  gathers?: boolean
+}
 
+/** A logger of this thread. Each thread writes by itself: a worker's process.stdout would go through the main thread. */
+export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, { journal, gathers = false }: LogOptions = {}): Log {
+  const toJournal = writesToJournal(env)
+  const out = new LineWriter(STDOUT, gathers)
+  const flush = (): void => out.flush()
   const options: pino.LoggerOptions = { level, base: null }
   if (toJournal) return { logger: pino({ ...options, timestamp: false }, journalStream(out, journal)), flush }
   const pretty = isatty(STDOUT) ? loadPretty() : undefined
   if (pretty !== undefined) return { logger: pino(options, pretty({ sync: true, singleLine: true })), flush }
-  return { logger: pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, out), flush }
+  return { logger: pino({ ...options, timestamp: isoTime }, out), flush }
 }
 
 // pino fills in the last* fields before each write, because of the symbol: pino's documented "metadata" streams.
-function journalStream (out: { write (line: string): boolean }, journal: JournalSink | undefined): pino.DestinationStream {
+function journalStream (out: LineWriter, journal: JournalSink | undefined): pino.DestinationStream {
   const stream = {
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 30,
@@ -80,6 +62,14 @@ function journalStream (out: { write (line: string): boolean }, journal: Journal
     }
   }
   return stream
+}
+
+// pino's own makes a text for each line, and there are many in a millisecond.
+const time = { ms: NaN, text: '' }
+function isoTime (): string {
+  const ms = Date.now()
+  if (ms !== time.ms) Object.assign(time, { ms, text: `,"time":"${new Date(ms).toISOString()}"` })
+  return time.text
 }
 
 type Pretty = (options: { sync: boolean, singleLine: boolean }) => pino.DestinationStream

@@ -23,8 +23,10 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     import('./log.ts'), import('./platform/systemd.ts'), import('./platform/libc.ts'), import('./service.ts')
   ])
   const systemd = connectSystemd(target.env, target.pid)
-  const log = openLog(config.logLevel, target.env, (line, priority, fields) =>
-    systemd.journal({ MESSAGE: line, PRIORITY: priority, SYSLOG_IDENTIFIER: 'myserver', ...fields }))
+  const log = openLog(config.logLevel, target.env, {
+    journal: (line, priority, fields) =>
+      systemd.journal({ MESSAGE: line, PRIORITY: priority, SYSLOG_IDENTIFIER: 'myserver', ...fields })
+  })
   // Makes a pipe that nobody reads answer EAGAIN instead of holding up whoever writes: Node does so when it opens it.
   target.stdout.on('error', () => {})
   // Before pino's own attempt, which would wait for a stalled reader without end.

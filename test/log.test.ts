@@ -18,10 +18,13 @@ function run (t: Scope, code: string, { toJournal = false, level = 'trace' } = {
   const fd = openSync(path, 'w')
   const { dev, ino } = statSync(path)
   const script = `const { openLog } = await import('./src/log.ts')
-    const log = openLog(${JSON.stringify(level)}, process.env, (line, priority, fields) => {
-      if (fields.MESSAGE_ID === 'refuse') return false
-      taken.push({ line, priority, fields })
-      return true
+    const log = openLog(${JSON.stringify(level)}, process.env, {
+      gathers: true,
+      journal (line, priority, fields) {
+        if (fields.MESSAGE_ID === 'refuse') return false
+        taken.push({ line, priority, fields })
+        return true
+      }
     })
     const taken = []
     process.on('exit', log.flush)

@@ -16,7 +16,7 @@ if (isMainThread || parentPort === null) throw new Error('worker.ts runs in a wo
 const port = parentPort
 const data = workerData as WorkerData
 const gate = new Gate(data.memory, data.slot)
-const log = openLog(data.config.logLevel, process.env)
+const log = openLog(data.config.logLevel, process.env, { gathers: true })
 
 process.on('exit', log.flush)
 let dueMs = performance.now() + BEAT_MS
