@@ -7,7 +7,8 @@ import fp from 'fastify-plugin'
 import { ServiceError, messageOf } from '../errors.ts'
 import { countedAsUpgrade, expectation, guardConnections, type Doorkeeper } from './connections.ts'
 import { InFlight, type Entry } from './entries.ts'
-import { Ticket, followHandler, followResponseHook } from './in-flight.ts'
+import { followHandlers } from './following.ts'
+import { Ticket } from './in-flight.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
 
@@ -101,28 +102,12 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   // Reading a request's route options is dear. Routes that were declared before are seen by no hook.
   let mayBeMarked = !app.printRoutes().includes('(empty tree)')
   const routes: RouteOptions[] = []
-  app.addHook('onRoute', route => {
-    routes.push(route)
-    followHandler(route)
-  })
+  app.addHook('onRoute', route => { routes.push(route) })
   // Not sooner: other onRoute hooks may mark a route too.
   app.addHook('onReady', async () => {
     mayBeMarked ||= routes.some(({ config }) => config?.maintenance !== undefined)
   })
-  const { addHook } = app
-  app.addHook = function (this: FastifyInstance, name: string, hook: Parameters<typeof followResponseHook>[0]) {
-    return Reflect.apply(addHook, this, [name, name === 'onResponse' && typeof hook === 'function' ? followResponseHook(hook) : hook])
-  } as typeof addHook
-  // It is no route, so no onRoute hook hears of it.
-  const { setNotFoundHandler } = app
-  app.setNotFoundHandler = function (this: FastifyInstance, first: unknown, second?: unknown) {
-    const [options, handler] = (typeof first === 'function'
-      ? [{}, first]
-      : [first ?? {}, second]) as [{ config?: object }, unknown]
-    const route = { config: options.config, handler } as unknown as RouteOptions
-    if (typeof handler === 'function') followHandler(route)
-    return Reflect.apply(setNotFoundHandler, this, [{ ...options, config: route.config }, route.handler])
-  } as typeof setNotFoundHandler
+  followHandlers(app)
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = reply
     const isUnderSwitch = mayBeMarked ? isMarked(request) ?? byDefault : byDefault
