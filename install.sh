@@ -17,6 +17,7 @@ usage: sudo ./install.sh               install, or upgrade to this checkout
        ./install.sh --help
 
 With DESTDIR=/folder in the environment the files go below /folder, and nothing is started.
+Where there is nothing of this script's, --uninstall and --purge change nothing, which is no failure.
 END
 }
 
@@ -69,9 +70,13 @@ set_paths() {
   opt=$root/opt/myserver
   releases=$opt/releases
   settings=$root/etc/myserver/myserver.env
+  # Stays until --purge: it tells that what bears the name of myserver here is of this script's making.
+  mark=$root/etc/myserver/.installed
   units=$root/etc/systemd/system
   unit_names="myserver.service myserver-maintenance.service myserver-maintenance@.service"
   users=$root/etc/sysusers.d/myserver.conf
+  # As in systemd/myserver.sysusers: it tells a user of this script's making.
+  user_comment="myserver web server"
   command=$root/usr/local/bin/myserver
   operator_command=$root/usr/local/bin/myserverctl
   state=$root/var/lib/myserver
@@ -102,22 +107,45 @@ check_checkout() {
   done
   for unit in $unit_names; do
     need "systemd/$unit"
-    expect_ours "$units/$unit"
   done
-  expect_ours "$command"
-  expect_ours "$operator_command"
+  expect_no_others
   version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$here/package.json" | head -n 1)
 }
 
 need() { [ -r "$here/$1" ] || die "$here is no complete checkout: $1 is missing or cannot be read"; }
 
-expect_ours() {
-  ! exists "$1" || is_ours "$1" || die "$1 is in the way and not from this script: move it elsewhere first"
+expect_no_others() {
+  for unit in $unit_names; do expect_ours "$units/$unit"; done
+  expect_ours "$command"
+  expect_ours "$operator_command"
+  # What is in these folders belongs to the service from now on, and goes with it. A record may have been restored.
+  if ! is_installed; then
+    expect_empty "$opt"
+    expect_empty "$cache"
+    [ -e "$state/maintenance.json" ] || expect_empty "$state"
+  fi
 }
+
+expect_ours() {
+  ! exists "$1" || is_ours "$1" || refuse "$1"
+}
+
+# A volume of its own may be mounted there already.
+expect_empty() {
+  ! exists "$1" || { [ -d "$1" ] && [ -z "$(find "$1/" -mindepth 1 -maxdepth 1 ! -name lost+found)" ]; } || refuse "$1"
+}
+
+refuse() { die "$1 is in the way and not from this script: move it elsewhere first"; }
 
 exists() { [ -e "$1" ] || [ -L "$1" ]; }
 
-is_ours() { [ -f "$1" ] && grep -q /opt/myserver/current "$1"; }
+# The first stands in units and commands, the second in myserver.sysusers.
+is_ours() {
+  [ -f "$1" ] && grep -q -e '/opt/myserver/current/src/[a-z/]*\.ts' -e 'Installed as /etc/sysusers.d/myserver.conf' "$1"
+}
+
+# The unit is for those who have removed /etc/myserver by hand.
+is_installed() { [ -e "$mark" ] || is_ours "$units/myserver.service"; }
 
 # --- what can be undone
 
@@ -142,6 +170,8 @@ begin() {
       *) was_started=yes ;;
     esac
   fi
+  say "install.sh --purge removes what it has installed" >"$work/mark"
+  put "$work/mark" "$mark" 644
 }
 
 lock() {
@@ -241,27 +271,30 @@ check_configuration() {
 create_user() {
   say "making sure of the user myserver"
   place myserver.sysusers "$users" 644
-  if [ -n "$(user_ids)" ]; then return; fi
+  if [ -n "$(user_entry)" ]; then return; fi
   added_user=yes
   if command -v systemd-sysusers >/dev/null; then
     quietly systemd-sysusers --root="${root:-/}" myserver.conf || die "systemd-sysusers failed, for the reason above"
   elif command -v useradd >/dev/null; then
     say "systemd-sysusers is missing: using useradd"
     useradd ${root:+--prefix "$root"} --system --user-group --no-create-home --home-dir / \
-      --shell /usr/sbin/nologin myserver
+      --shell /usr/sbin/nologin --comment "$user_comment" myserver
   else
     say "systemd-sysusers and useradd are missing: create the user and group myserver yourself"
   fi
 }
 
-# Prints uid:gid, or nothing where there is no such user.
-user_ids() {
+# Prints the user's line of passwd(5), or nothing where there is no such user.
+user_entry() {
   if [ -z "$root" ]; then
     getent passwd myserver || true
   else
     grep '^myserver:' "$root/etc/passwd" 2>/dev/null || true
-  fi | cut -d : -f 3,4
+  fi
 }
+
+# Prints uid:gid, or nothing.
+user_ids() { user_entry | cut -d : -f 3,4; }
 
 place_files() {
   say "placing units, settings and commands"
@@ -334,7 +367,7 @@ END
 # Without a record the service starts in maintenance, since somebody may have lost it. Before the
 # first start there was nothing to lose; the folder appears with the record in it, or not at all.
 seed_record() {
-  if exists "$state"; then return; fi
+  if [ -n "$old" ] || exists "$state"; then return; fi
   say "recording that myserver starts live"
   seeded=yes
   mkdir -p "$(dirname "$state")"
@@ -423,8 +456,33 @@ END
 # --- removing
 
 uninstall() {
+  keep=yes
+  expect_something
   remove_service
   say "kept $(dirname "$settings"), $state and the user myserver; --purge removes them too"
+}
+
+purge() {
+  keep=no
+  expect_something
+  remove_service
+  say "removing its state, configuration and user"
+  rm -rf "$state"
+  rm -f "$settings" "$users.saved"
+  for unit in $unit_names; do rm -rf "$units/$unit.d" "$units/$unit.saved"; done
+  remove_user
+  # The last, so that whatever has stopped this half-way, it can be done again.
+  rm -f "$mark"
+  remove_folder "$(dirname "$settings")"
+}
+
+# Decides before anything is removed: what others own has the same names.
+expect_something() {
+  if ! is_installed; then
+    say "nothing to remove: on ${root:-this machine} is no myserver that this script has installed"
+    exit
+  fi
+  expect_no_others
 }
 
 remove_service() {
@@ -432,15 +490,12 @@ remove_service() {
   stop
   say "removing myserver's files"
   rm -f "$units/multi-user.target.wants/myserver.service"
-  for unit in $unit_names; do remove_unit "$unit"; done
-  for file in "$command" "$operator_command"; do
-    if is_ours "$file"; then rm -f "$file"; fi
-  done
-  rm -f "$users" "$users.new" "$settings.new"
+  for unit in $unit_names; do remove_placed "$unit" "$units/$unit"; done
+  remove_placed myserver.sysusers "$users"
+  rm -f "$command" "$operator_command" "$settings.new"
   rm -rf "$releases" "$cache"
   rm -f "$opt/current" "$opt/previous"
-  # Whatever else stands there is not ours.
-  if [ -d "$opt" ]; then rmdir "$opt" 2>/dev/null || say "kept $opt: it holds files of others"; fi
+  remove_folder "$opt"
   if [ "$systemd_runs" = yes ]; then
     systemctl daemon-reload
     systemctl reset-failed myserver.service 'myserver-maintenance*.service' 2>/dev/null || true
@@ -448,39 +503,43 @@ remove_service() {
 }
 
 stop() {
-  if [ "$systemd_runs" = no ] || ! is_ours "$units/myserver.service"; then return; fi
+  if [ "$systemd_runs" = no ] || ! exists "$units/myserver.service"; then return; fi
   say "stopping myserver"
   systemctl --quiet disable --now myserver
   # In this order they cannot give back what they hold, which would open the site on its way out: it stays in the record.
   systemctl stop 'myserver-maintenance*.service'
 }
 
-remove_unit() {
-  file=$units/$1
-  rm -f "$file.new"
-  is_ours "$file" || return 0
-  if [ -L "$opt/current" ] && ! same "$file" "$opt/current/systemd/$1"; then
-    cp -p "$file" "$file.saved"
-    say "saved $file, which was edited, as $file.saved"
+# remove_placed SHIPPED TARGET: removes a file that `place` has put there; one that was edited is kept under another name.
+remove_placed() {
+  rm -f "$2.new"
+  if same "$2" "$opt/current/systemd/$1" || same "$2" "$here/systemd/$1"; then
+    rm -f "$2"
+  elif ! exists "$2"; then
+    return
+  elif ! is_ours "$2"; then
+    say "kept $2, which is not from this script"
+  elif [ "$keep" = yes ]; then
+    mv -f "$2" "$2.saved"
+    say "saved $2, which was edited, as $2.saved"
+  else
+    rm -f "$2"
   fi
-  rm -f "$file"
 }
 
-purge() {
-  remove_service
-  say "removing its state, configuration and user"
-  rm -rf "$state" "$(dirname "$settings")"
-  for unit in $unit_names; do rm -rf "$units/$unit.d" "$units/$unit.saved"; done
-  remove_user
+# Whatever else stands there is not ours.
+remove_folder() {
+  if [ -d "$1" ]; then rmdir "$1" 2>/dev/null || say "kept $1: it holds files of others"; fi
 }
 
 remove_user() {
-  ids=$(user_ids)
-  # Numbers from 1000 on belong to people (login.defs(5)): that myserver is not of our making.
-  if [ -n "$ids" ] && [ "${ids%:*}" -lt 1000 ]; then
-    userdel ${root:+--prefix "$root"} myserver
-    if grep -q '^myserver:' "$root/etc/group"; then groupdel ${root:+--prefix "$root"} myserver; fi
-  fi
+  case $(user_entry) in
+    '') return ;;
+    *:"$user_comment":*) ;;
+    *) say "kept the user myserver, who is not from this script" && return ;;
+  esac
+  userdel ${root:+--prefix "$root"} myserver
+  if grep -qs '^myserver:' "$root/etc/group"; then groupdel ${root:+--prefix "$root"} myserver; fi
 }
 
 main "$@"

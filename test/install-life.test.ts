@@ -2,11 +2,11 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, lstatSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { appendFileSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import {
-  INSTALL_TIMEOUT_MS, NOBODY, clone, current, install, mode, needsRoot, releases, root, settingsOf, temporary, upgrade
+  INSTALL_TIMEOUT_MS, NOBODY, clone, current, find, install, mode, needsRoot, releases, root, settingsOf, temporary, upgrade
 } from './helpers/installation.ts'
 
 t.setTimeout(INSTALL_TIMEOUT_MS)
@@ -29,8 +29,8 @@ t.test('from clean to purged', needsRoot, async t => {
 
   await t.test('every user can read the release, and only root can write to it', async t => {
     const release = join(destination, 'opt/myserver/releases', current(destination))
-    const find = ['(', '-not', '-user', 'root', '-o', '-not', '-perm', '-o=r', '-o', '-perm', '/go=w', ')', '-not', '-type', 'l']
-    t.equal(spawnSync('find', [join(destination, 'opt'), ...find], { encoding: 'utf8' }).stdout, '')
+    const readOnly = ['(', '-not', '-user', 'root', '-o', '-not', '-perm', '-o=r', '-o', '-perm', '/go=w', ')', '-not', '-type', 'l']
+    t.equal(find(join(destination, 'opt'), ...readOnly), '')
     t.equal(existsSync(join(release, 'node_modules/of-the-clone')), false)
     t.equal(existsSync(join(release, 'node_modules/tap')), false)
   })
@@ -128,6 +128,9 @@ t.test('from clean to purged', needsRoot, async t => {
     rmSync(record)
     upgrade(t, destination)
     t.notOk(existsSync(record), 'a lost record is not made up for')
+    rmSync(dirname(record), { recursive: true })
+    upgrade(t, destination)
+    t.notOk(existsSync(record), 'nor where its folder is lost too')
   })
 
   await t.test('settings that the new release does not accept stop the upgrade', async t => {
@@ -148,6 +151,7 @@ t.test('from clean to purged', needsRoot, async t => {
 
   await t.test('--uninstall keeps state and settings, and an installation over them changes neither', async t => {
     writeFileSync(settings, 'WORKERS=2\n')
+    mkdirSync(dirname(record))
     writeFileSync(record, 'kept')
     t.match(install(destination, ['--uninstall']).stdout, /kept /)
     for (const gone of [
@@ -161,10 +165,29 @@ t.test('from clean to purged', needsRoot, async t => {
     t.equal(readFileSync(record, 'utf8'), 'kept')
   })
 
-  await t.test('--purge leaves nothing', async t => {
+  await t.test('--uninstall saves what was edited of what it removes, and only that', async t => {
+    const edited = ['etc/systemd/system/myserver.service', 'etc/sysusers.d/myserver.conf'].map(path => join(destination, path))
+    for (const file of edited) appendFileSync(file, '# mine\n')
+    const { stdout } = install(destination, ['--uninstall'])
+    for (const file of edited) {
+      t.notOk(existsSync(file))
+      t.match(readFileSync(`${file}.saved`, 'utf8'), /# mine\n$/)
+      t.match(stdout, `saved ${file}, which was edited, as ${file}.saved`)
+    }
+    t.equal(find(join(destination, 'etc'), '-name', '*.saved').trim().split('\n').length, edited.length)
+  })
+
+  await t.test('--purge after --uninstall leaves nothing', async t => {
     t.equal(install(destination, ['--purge']).status, 0)
-    t.equal(spawnSync('find', [destination, '-name', '*myserver*', '-not', '-path', destination], { encoding: 'utf8' }).stdout, '')
+    t.equal(find(destination, '-mindepth', '1', '-name', '*myserver*'), '')
     for (const file of ['passwd', 'group']) t.notMatch(readFileSync(join(destination, 'etc', file), 'utf8'), /myserver/)
-    t.equal(install(destination, ['--purge']).status, 0, 'and may be repeated')
+    t.match(install(destination, ['--purge']), { status: 0, stdout: /nothing to remove/ }, 'and may be repeated')
+  })
+
+  await t.test('--purge of what is installed leaves nothing either, not even what was edited', async t => {
+    upgrade(t, destination)
+    appendFileSync(join(destination, 'etc/sysusers.d/myserver.conf'), '# mine\n')
+    t.equal(install(destination, ['--purge']).status, 0)
+    t.equal(find(destination, '-mindepth', '1', '-name', '*myserver*'), '')
   })
 })

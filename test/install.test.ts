@@ -2,11 +2,13 @@
 // what it does to a running systemd is tested in test/system/.
 
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import {
-  INSTALL_TIMEOUT_MS, NOBODY, clone, current, install, installer, isRoot, needsRoot, releases, stubs, temporary, upgrade, type Options
+  INSTALL_TIMEOUT_MS, NOBODY, clone, current, find, install, installer, isRoot, needsRoot, releases, stubs, temporary, upgrade, type Options
 } from './helpers/installation.ts'
 
 t.setTimeout(INSTALL_TIMEOUT_MS)
@@ -84,8 +86,8 @@ t.test('what fails or is interrupted leaves nothing half-done', needsRoot, async
       t.not(status, 0)
       t.match(stderr, says)
       t.match(stderr, /nothing was installed/)
-      t.same(readdirSync(join(destination, 'opt')), [])
-      t.same(readdirSync(destination), ['opt'])
+      t.equal(find(destination, '-not', '-type', 'd'), '')
+      t.equal(find(destination, '-mindepth', '1', '-name', '*myserver*'), '')
 
       upgrade(t, destination)
       const before = { current: current(destination), releases: releases(destination) }
@@ -95,21 +97,72 @@ t.test('what fails or is interrupted leaves nothing half-done', needsRoot, async
   }
 })
 
-t.test('files that are not from this script stop it', needsRoot, async t => {
-  for (const path of [
-    'etc/systemd/system/myserver.service', 'etc/systemd/system/myserver-maintenance.service',
-    'etc/systemd/system/myserver-maintenance@.service', 'usr/local/bin/myserver', 'usr/local/bin/myserverctl'
-  ]) {
+// A file that another service of the same name has, with nothing of ours in it.
+function writeForeign (destination: string, path: string): string {
+  const file = join(destination, path)
+  mkdirSync(join(file, '..'), { recursive: true })
+  writeFileSync(file, '[Service]\nExecStart=/opt/myserver/current/bin/another-myserver\n')
+  return file
+}
+
+t.test('files that are not from this script stop it, and nothing removes them', needsRoot, async t => {
+  for (const [path, named = path] of [
+    ['etc/systemd/system/myserver.service'], ['etc/systemd/system/myserver-maintenance.service'],
+    ['etc/systemd/system/myserver-maintenance@.service'], ['usr/local/bin/myserver'], ['usr/local/bin/myserverctl'],
+    ['opt/myserver/current/bin/another-myserver', 'opt/myserver'], ['var/lib/myserver/accounts.db', 'var/lib/myserver'],
+    ['var/cache/myserver/thumbnail', 'var/cache/myserver']
+  ] as const) {
     const destination = temporary(t)
-    const file = join(destination, path)
-    mkdirSync(join(file, '..'), { recursive: true })
-    writeFileSync(file, '[Service]\nExecStart=/usr/bin/another-myserver\n')
+    const file = writeForeign(destination, path)
     const { status, stderr } = install(destination)
     t.equal(status, 1)
-    t.match(stderr, `${file} is in the way`)
-    t.equal(install(destination, ['--purge']).status, 0)
-    t.ok(existsSync(file), 'not even --purge removes them')
+    t.match(stderr, `${join(destination, named)} is in the way`)
+    for (const option of ['--uninstall', '--purge']) {
+      const { status, stdout } = install(destination, [option])
+      t.equal(status, 0, 'as the help says')
+      t.match(stdout, `nothing to remove: on ${destination} is no myserver`)
+      t.ok(existsSync(file), `${option} leaves ${path}`)
+    }
   }
+})
+
+t.test('of an installation of another myserver nothing is removed', needsRoot, async t => {
+  const destination = temporary(t)
+  const files = [
+    'etc/systemd/system/myserver.service', 'etc/systemd/system/myserver.service.d/own.conf', 'etc/sysusers.d/myserver.conf',
+    'etc/systemd/system/multi-user.target.wants/myserver.service', 'etc/myserver/myserver.env', 'etc/myserver/key',
+    'opt/myserver/releases/1/main', 'var/lib/myserver/data', 'var/cache/myserver/data'
+  ].map(path => writeForeign(destination, path))
+  writeFileSync(join(destination, 'etc/passwd'), 'myserver:x:150:150:another:/:/bin/false\n')
+  for (const option of ['--uninstall', '--purge']) {
+    t.equal(install(destination, [option]).status, 0)
+    for (const file of files) t.ok(existsSync(file), `${option} leaves ${file}`)
+  }
+  t.match(readFileSync(join(destination, 'etc/passwd'), 'utf8'), /^myserver:/)
+})
+
+t.test('beside an installation, what others have put there stays', needsRoot, async t => {
+  const destination = temporary(t)
+  const files = ['etc/sysusers.d/myserver.conf', 'etc/myserver/key'].map(path => writeForeign(destination, path))
+  const passwd = join(destination, 'etc/passwd')
+  writeFileSync(passwd, 'myserver:x:150:150:another:/:/bin/false\n')
+  t.equal(upgrade(t, destination).status, 0)
+  const unit = join(destination, 'etc/systemd/system/myserver.service')
+  renameSync(unit, `${unit}.ours`)
+  writeForeign(destination, 'etc/systemd/system/myserver.service')
+  for (const option of ['--uninstall', '--purge']) {
+    const { status, stderr } = install(destination, [option])
+    t.equal(status, 1)
+    t.match(stderr, `${unit} is in the way`)
+    t.ok(existsSync(join(destination, 'opt/myserver/current')), 'all or nothing')
+  }
+  renameSync(`${unit}.ours`, unit)
+  const { status, stdout } = install(destination, ['--purge'])
+  t.equal(status, 0)
+  for (const file of files) t.ok(existsSync(file), file)
+  t.match(readFileSync(passwd, 'utf8'), /^myserver:/)
+  for (const kept of [files[0], join(destination, 'etc/myserver'), 'the user myserver']) t.match(stdout, `kept ${kept}`)
+  t.notOk(existsSync(join(destination, 'var/lib/myserver')))
 })
 
 t.test('a checkout that lacks something stops it', needsRoot, async t => {

@@ -69,3 +69,6 @@ export const releases = (destination: string) => readdirSync(join(destination, '
 export const current = (destination: string) => basename(readlinkSync(join(destination, 'opt/myserver/current')))
 export const settingsOf = (destination: string) => join(destination, 'etc/myserver/myserver.env')
 export const mode = (path: string) => (statSync(path).mode & 0o777).toString(8)
+
+/** What find prints for these conditions. */
+export const find = (folder: string, ...conditions: string[]) => spawnSync('find', [folder, ...conditions], { encoding: 'utf8' }).stdout
