@@ -74,6 +74,7 @@ set_paths() {
   mark=$root/etc/myserver/.installed
   units=$root/etc/systemd/system
   unit_names="myserver.service myserver-maintenance.service myserver-maintenance@.service"
+  wanted=$units/multi-user.target.wants/myserver.service
   users=$root/etc/sysusers.d/myserver.conf
   # As in systemd/myserver.sysusers: it tells a user of this script's making.
   user_comment="myserver web server"
@@ -153,13 +154,6 @@ begin() {
   finished=no switched=no started=no seeded=no added_user=no release=
   mkdir -p "$releases"
   lock
-  work=$(mktemp -d)
-  : >"$work/placed"
-  trap finish EXIT
-  trap 'die interrupted 129' HUP
-  trap 'die interrupted 130' INT
-  trap 'die interrupted 141' PIPE
-  trap 'die interrupted 143' TERM
   # The release that serves now, as the name of its folder.
   old=
   if [ -L "$opt/current" ]; then old=$(basename "$(readlink "$opt/current")"); fi
@@ -170,6 +164,14 @@ begin() {
       *) was_started=yes ;;
     esac
   fi
+  work=$(mktemp -d)
+  : >"$work/placed"
+  trap finish EXIT
+  trap 'die interrupted 129' HUP
+  trap 'die interrupted 130' INT
+  trap 'die interrupted 131' QUIT
+  trap 'die interrupted 141' PIPE
+  trap 'die interrupted 143' TERM
   say "install.sh --purge removes what it has installed" >"$work/mark"
   put "$work/mark" "$mark" 644
 }
@@ -184,7 +186,7 @@ lock() {
 finish() {
   code=$?
   trap - EXIT
-  trap '' HUP INT PIPE TERM
+  trap '' HUP INT QUIT PIPE TERM
   set +e
   [ "$finished" = yes ] || undo
   rm -rf "$work"
@@ -192,8 +194,12 @@ finish() {
 }
 
 undo() {
-  if [ "$started" = yes ] && [ -z "$old" ]; then systemctl --quiet disable --now myserver; fi
-  while read -r file; do
+  if [ -z "$old" ]; then
+    if [ "$started" = yes ]; then systemctl --quiet disable --now myserver; fi
+    rm -f "$wanted"
+  fi
+  while IFS= read -r file; do
+    rm -f "$file.tmp"
     if [ -e "$work/$(basename "$file")" ]; then
       cp -p "$work/$(basename "$file")" "$file.tmp" && mv -f "$file.tmp" "$file"
     else
@@ -217,7 +223,7 @@ undo() {
   fi
   if [ -n "$release" ]; then rm -rf "$release"; fi
   # What did not exist before has never served anybody.
-  if [ "$seeded" = yes ]; then rm -rf "$state" "$cache"; fi
+  if [ "$seeded" = yes ]; then rm -rf "$state" "$state.new" "$cache"; fi
   if [ "$added_user" = yes ]; then remove_user; fi
   rmdir "$(dirname "$settings")" "$releases" "$opt" 2>/dev/null
   if [ -n "$old" ]; then
@@ -489,7 +495,7 @@ remove_service() {
   if [ -d "$opt" ]; then lock; fi
   stop
   say "removing myserver's files"
-  rm -f "$units/multi-user.target.wants/myserver.service"
+  rm -f "$wanted"
   for unit in $unit_names; do remove_placed "$unit" "$units/$unit"; done
   remove_placed myserver.sysusers "$users"
   rm -f "$command" "$operator_command" "$settings.new"

@@ -75,6 +75,7 @@ t.test('what fails or is interrupted leaves nothing half-done', needsRoot, async
     ['npm fails', 'echo "no route to anywhere" >&2; mkdir node_modules; exit 1', /no route to anywhere\n.*npm ci failed/],
     ['npm brings no Node', 'mkdir -p node_modules/.bin', /the Node that npm installed does not run/],
     ['Ctrl-C', 'kill -INT 0; exit 1', /interrupted/],
+    ['Ctrl-\\', 'kill -QUIT 0; exit 1', /interrupted/],
     ['the terminal is closed', 'kill -HUP 0; exit 1', /interrupted/]
   ]
   for (const [what, npm, says] of failures) {
