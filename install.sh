@@ -29,19 +29,18 @@ die() {
 
 main() {
   [ $# -le 1 ] || die "expected at most one option; see ./install.sh --help" 2
-  case ${1:-} in
-    '') ;;
-    --uninstall | --purge) ;;
-    --help | -h) usage && exit ;;
-    *) die "unknown option $1; see ./install.sh --help" 2 ;;
-  esac
-  [ "$(id -u)" = 0 ] || die "must run as root: sudo ./install.sh"
+  action=install
+  # An empty argument is a variable of somebody's that was not set: no reason to install anything.
+  if [ $# = 1 ]; then
+    case $1 in
+      --uninstall | --purge) action=${1#--} ;;
+      --help | -h) usage && exit ;;
+      *) die "unknown option ${1:-\"\"}; see ./install.sh --help" 2 ;;
+    esac
+  fi
   set_paths
-  case ${1:-} in
-    --uninstall) uninstall ;;
-    --purge) purge ;;
-    *) install ;;
-  esac
+  [ "$(id -u)" = 0 ] || die "must run as root: sudo ./install.sh"
+  "$action"
 }
 
 install() {
@@ -64,8 +63,9 @@ set_paths() {
   here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
   root=
   if [ -n "${DESTDIR:-}" ]; then
-    root=$(mkdir -p -- "$DESTDIR" && CDPATH='' cd -- "$DESTDIR" && pwd -P)
-    root=${root%/}
+    root=$(realpath -m -- "$DESTDIR")
+    # Often what is left of a "$IMAGE/" where no IMAGE was set.
+    [ "$root" != / ] || die "DESTDIR=$DESTDIR is this machine itself: leave DESTDIR out, or name another folder" 2
   fi
   opt=$root/opt/myserver
   releases=$opt/releases

@@ -8,11 +8,13 @@ import {
 import { join } from 'node:path'
 import t from 'tap'
 import {
-  INSTALL_TIMEOUT_MS, NOBODY, clone, current, find, install, installer, isRoot, needsRoot, releases, stubs, temporary, upgrade, type Options
+  INSTALL_TIMEOUT_MS, NOBODY, clone, current, find, install, installer, isRoot, needsRoot, quickNpm, releases, stubs, temporary, upgrade, type Options
 } from './helpers/installation.ts'
 
 t.setTimeout(INSTALL_TIMEOUT_MS)
 t.jobs = 1
+
+const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups']
 
 t.test('it is clean for shellcheck', {
   skip: process.env.CI === 'true' || spawnSync('shellcheck', ['--version']).status === 0 ? false : 'needs shellcheck'
@@ -33,14 +35,36 @@ t.test('an unknown option is named, and nothing happens', async t => {
   t.equal(status, 2)
   t.match(stderr, /unknown option --upgrade/)
   t.equal(install(destination, ['--purge', '--help']).status, 2)
+  t.match(install(destination, ['']), { status: 2, stderr: /unknown option ""/ })
   t.same(readdirSync(destination), [])
+})
+
+t.test('a DESTDIR that is the machine itself is refused', async t => {
+  // As another user, for whom a script that does not refuse it does nothing either.
+  const command = isRoot ? asNobody : []
+  const from = clone(t)
+  const link = join(temporary(t), 'link')
+  symlinkSync('/', link)
+  for (const destination of ['/', '//', '/tmp/..', '/nowhere/..', link]) {
+    for (const args of [[], ['--purge']]) {
+      t.match(install(destination, args, { from, command }), { status: 2, stderr: `DESTDIR=${destination} is this machine itself` })
+    }
+  }
+})
+
+t.test('a DESTDIR that is not there is made by an installation only, and may be a relative path', needsRoot, async t => {
+  const folder = temporary(t)
+  const command = ['env', '-C', folder]
+  t.match(install('image', ['--purge'], { command }), { status: 0, stdout: `on ${folder}/image is no myserver` })
+  t.same(readdirSync(folder), [])
+  t.match(install('image', [], { command, bin: stubs(t, { npm: quickNpm }) }), { status: 0, stdout: `below ${folder}/image; nothing was started` })
+  t.ok(existsSync(join(folder, 'image/opt/myserver/current')))
 })
 
 t.test('without root it says so, and nothing happens', async t => {
   const destination = temporary(t)
   chmodSync(destination, 0o777)
-  const command = isRoot ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] : []
-  const { status, stderr } = install(destination, [], { from: clone(t), command })
+  const { status, stderr } = install(destination, [], { from: clone(t), command: isRoot ? asNobody : [] })
   t.equal(status, 1)
   t.match(stderr, /must run as root: sudo/)
   t.same(readdirSync(destination), [])
