@@ -5,6 +5,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Entry, InFlight } from './entries.ts'
+import { Ticket } from './in-flight.ts'
+import { isAnsweredLast } from './responses.ts'
 import type { Gate } from './switch.ts'
 
 /**
@@ -19,13 +21,19 @@ declare module 'node:http' {
   }
 }
 
-/** Counted when its connection was upgraded: a plugin may route it through Fastify afterwards. */
-export const countedAsUpgrade = Symbol('counted as upgrade')
+const countedAsUpgrade = Symbol('counted as upgrade')
+
+/** Whether it was counted when its connection was upgraded: a plugin may route it through Fastify afterwards. */
+export function isCountedUpgrade (request: IncomingMessage & { upgrade?: boolean }): boolean {
+  return request.upgrade === true && countedAsUpgrade in request
+}
 
 /** The gate with what those who are not admitted get. */
 export interface Doorkeeper {
   gate: Gate
   inFlight: InFlight
+  /** Whether requests of this method are refused now, whatever route they are for. */
+  refusesAll (method: string): boolean
   refuse (request: IncomingMessage, response: ServerResponse): void
   refuseRaw (request: IncomingMessage, socket: Duplex): void
 }
@@ -38,15 +46,13 @@ export function upgradedSockets (server: Server): ReadonlySet<Socket> {
 }
 
 /** @param wholeServer whether what cannot be told to belong to a route is under the switch */
-export function guardConnections (server: Server, { gate, inFlight, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
+export function guardConnections (server: Server, { gate, inFlight, refusesAll, refuse, refuseRaw }: Doorkeeper, wholeServer: boolean): void {
   for (const [event, expected] of [['checkContinue', 'continue'], ['checkExpectation', 'unknown']] as const) {
     server.on(event, (request: IncomingMessage, response: ServerResponse) => {
       response[expectation] = expected
       server.emit('request', request, response)
     })
   }
-  if (!wholeServer) return
-
   const sockets = new Set<Socket>()
   upgraded.set(server, sockets)
   // Without a listener Node closes a CONNECT without a word and the guard below never sees it.
@@ -55,13 +61,31 @@ export function guardConnections (server: Server, { gate, inFlight, refuseRaw }:
   }
   server.on('connect', closeUnheard)
 
+  // The hook would refuse it as well. But what an application has Fastify do before any hook, such as looking up a tenant
+  // whose route it is, may want the very database that is being worked on.
+  const stops = (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (isAnsweredLast(request)) return true
+    if (!refusesAll(request.method ?? '')) return false
+    refuse(request, response)
+    return true
+  }
+
   // In place of listeners, of which there may be any number, added at any time, each acting on its own.
   const emit = server.emit as (this: Server, event: string, ...args: unknown[]) => boolean
   server.emit = function (event: string, first?: unknown, second?: unknown, ...more: unknown[]): boolean {
     // Each request is an event too.
-    if (event === 'request') return emit.call(this, event, first, second)
+    if (event === 'request') {
+      if (!stops(first as IncomingMessage, second as ServerResponse)) return emit.call(this, event, first, second)
+      return true
+    }
     if (event !== 'upgrade' && event !== 'connect') return emit.call(this, event, first, second, ...more)
     const [request, socket] = [first as IncomingMessage, second as Socket]
+    const owed = [...inFlight].filter(entry => entry instanceof Ticket && entry.isOwedTo(socket)) as Ticket[]
+    if (owed.length > 0) {
+      breakOff(socket, owed)
+      return true
+    }
+    if (!wholeServer) return emit.call(this, event, first, second, ...more)
     // What an upgraded connection will be used for cannot be known, so it never counts as safe.
     if (!gate.admit(false)) {
       refuseRaw(request, socket)
@@ -78,6 +102,15 @@ export function guardConnections (server: Server, { gate, inFlight, refuseRaw }:
     })
     return emit.call(this, event, first, second, ...more)
   }
+}
+
+// Node hands over the connection of an upgrade although answers to earlier requests are still owed on it, and forgets
+// those requests: their answers would mix with what the upgrade sends, and their ends would never be told.
+function breakOff (socket: Socket, owed: readonly Ticket[]): void {
+  socket.once('close', () => {
+    for (const ticket of owed) ticket.abandon()
+  })
+  socket.destroy()
 }
 
 function upgradeEntry (request: IncomingMessage, socket: Socket): Entry {

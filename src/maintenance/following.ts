@@ -1,36 +1,79 @@
-// Follows what an application runs for a request: its ticket is told when a handler starts and when it has settled.
+// Follows what an application runs for a request: its ticket is told what begins, what has settled, and who replies.
 
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { followed } from './in-flight.ts'
+import { followed, Ticket } from './in-flight.ts'
 
-type ResponseHook = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply, done?: (error?: Error) => void) => unknown
-// The reply is the last argument of both kinds: (request, reply) and (error, request, reply).
-type Handler = (this: FastifyInstance, ...args: unknown[]) => unknown
+type Call = (this: unknown, ...args: unknown[]) => unknown
+type Hooked = Partial<Record<HookName, unknown>>
+type HookName = typeof BEFORE_REPLY[number] | typeof SINCE_REPLY[number]
 
-/** Follows the handlers and onResponse hooks of all routes that are declared from now on, nested apps included. */
-export function followHandlers (app: FastifyInstance): void {
+// Whoever calls back here, or replies instead, is waited for in any case: nobody has replied yet.
+const BEFORE_REPLY = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
+const SINCE_REPLY = ['preSerialization', 'onSend', 'onError', 'onResponse', 'onTimeout', 'onRequestAbort'] as const
+const HOOKS = [...BEFORE_REPLY, ...SINCE_REPLY]
+// Where the request stands among the arguments: (request, reply) or (error, request, reply).
+const FIRST = 0
+const SECOND = 1
+
+/** Follows the hooks, handlers and replies of all that is declared from now on, nested apps included. */
+export function followApplication (app: FastifyInstance): void {
   app.addHook('onRoute', followRoute)
   const { addHook, setErrorHandler, setNotFoundHandler } = app
-  app.addHook = function (this: FastifyInstance, name: string, hook: ResponseHook) {
-    return Reflect.apply(addHook, this, [name, name === 'onResponse' && typeof hook === 'function' ? followResponseHook(hook) : hook])
+  app.addHook = function (this: FastifyInstance, name: string, hook: unknown) {
+    return Reflect.apply(addHook, this, [name, followHook(name, hook)])
   } as typeof addHook
-  app.setErrorHandler = function (this: FastifyInstance, handler: Handler) {
-    return Reflect.apply(setErrorHandler, this, [typeof handler === 'function' ? follow(handler) : handler])
+  app.setErrorHandler = function (this: FastifyInstance, handler: unknown) {
+    return Reflect.apply(setErrorHandler, this, [typeof handler === 'function' ? followHandler(handler as Call, SECOND) : handler])
   } as typeof setErrorHandler
   // It is no route, so no onRoute hook hears of it.
   app.setNotFoundHandler = function (this: FastifyInstance, first: unknown, second?: unknown) {
-    const [options, handler] = (typeof first === 'function' ? [{}, first] : [first ?? {}, second]) as [Partial<RouteOptions>, Handler]
+    const [options, handler] = (typeof first === 'function' ? [{}, first] : [first ?? {}, second]) as [Partial<RouteOptions>, Call]
     if (typeof handler !== 'function') return Reflect.apply(setNotFoundHandler, this, [options, handler])
-    return Reflect.apply(setNotFoundHandler, this, [{ ...options, config: mark(options.config) }, follow(handler)])
+    const marked = { ...options, config: mark(options.config) }
+    followHooks(marked)
+    return Reflect.apply(setNotFoundHandler, this, [marked, followHandler(handler, FIRST)])
   } as typeof setNotFoundHandler
+  followReplies(app)
+}
+
+// Not an onSend hook: it would cost each request more, and a reply that is hijacked or waited for is not sent.
+function followReplies (app: FastifyInstance): void {
+  decorate('send', ticket => ticket.replied())
+  decorate('hijack', ticket => ticket.replied())
+  decorate('then', ticket => ticket.awaited())
+
+  function decorate (name: 'send' | 'hijack' | 'then', tell: (ticket: Ticket) => void): void {
+    let inherited: Call | undefined
+    const method: Call = function (this: FastifyReply, ...args) {
+      const { maintenance } = this.request
+      if (maintenance instanceof Ticket) tell(maintenance)
+      inherited ??= methodBelow(this, name, method)
+      return inherited.apply(this, args)
+    } as Call
+    app.decorateReply(name as string, method)
+  }
+}
+
+/** What a method that hides another hides. */
+function methodBelow (reply: object, name: string, method: Call): Call {
+  let prototype = reply as Record<string, Call>
+  while (prototype[name] === method) prototype = Object.getPrototypeOf(prototype)
+  return prototype[name] as Call
 }
 
 function followRoute (route: RouteOptions): void {
   route.config = mark(route.config)
-  route.handler = follow(route.handler as Handler) as RouteOptions['handler']
-  if (route.errorHandler !== undefined) route.errorHandler = follow(route.errorHandler as Handler) as NonNullable<RouteOptions['errorHandler']>
-  if (route.onResponse !== undefined) {
-    route.onResponse = [route.onResponse].flat().map(hook => followResponseHook(hook as ResponseHook)) as NonNullable<RouteOptions['onResponse']>
+  route.handler = followHandler(route.handler as Call, FIRST) as RouteOptions['handler']
+  if (route.errorHandler !== undefined) {
+    route.errorHandler = followHandler(route.errorHandler as Call, SECOND) as NonNullable<RouteOptions['errorHandler']>
+  }
+  followHooks(route)
+}
+
+function followHooks (options: Hooked): void {
+  for (const name of HOOKS) {
+    const hooks = options[name]
+    if (hooks !== undefined) options[name] = [hooks].flat().map(hook => followHook(name, hook))
   }
 }
 
@@ -38,53 +81,87 @@ function mark (config: FastifyContextConfig | undefined): FastifyContextConfig {
   return { ...config, [followed]: true } as FastifyContextConfig
 }
 
-function follow (handler: Handler): Handler {
+function followHandler (handler: Call, requestAt: number): Call {
   return function (...args) {
-    const reply = args.at(-1) as FastifyReply
-    const ticket = reply.maintenanceTicket
-    if (ticket === null) return handler.apply(this, args)
-    ticket.started()
-    let result: unknown
+    const { maintenance } = args[requestAt] as FastifyRequest
+    if (!(maintenance instanceof Ticket)) return handler.apply(this, args)
+    maintenance.handling()
+    const result = handler.apply(this, args)
+    // Returning the reply means that it will be sent from a callback.
+    if (!isPromise(result) || result === args.at(-1)) return result
+    maintenance.started()
+    return settling(result, value => maintenance.handled(value), () => maintenance.settled())
+  }
+}
+
+function followHook (name: string, hook: unknown): unknown {
+  // Fastify says what is wrong with it.
+  if (typeof hook !== 'function' || isUnfit(name, hook)) return hook
+  if (BEFORE_REPLY.includes(name as typeof BEFORE_REPLY[number])) return followPromise(hook as Call)
+  if (SINCE_REPLY.includes(name as typeof SINCE_REPLY[number])) return followToTheEnd(hook as Call)
+  return hook
+}
+
+function followPromise (hook: Call): Call {
+  return function (...args) {
+    const result = hook.apply(this, args)
+    const { maintenance } = args[0] as FastifyRequest
+    if (!isPromise(result) || !(maintenance instanceof Ticket)) return result
+    maintenance.started()
+    const settle = (): void => maintenance.settled()
+    return settling(result, settle, settle)
+  }
+}
+
+// These may go on when the response is over: they write to the database still.
+function followToTheEnd (hook: Call): Call {
+  return function (...args) {
+    const done = args.at(-1) as Call
+    const { maintenance } = args[0] as FastifyRequest
+    // What was refused has nothing that the application could do.
+    if (maintenance === 'refused') return done()
+    if (!(maintenance instanceof Ticket)) return hook.apply(this, args)
+    maintenance.started()
+    let isSettled = false
+    const settle = (): void => {
+      if (!isSettled) maintenance.settled()
+      isSettled = true
+    }
+    const doneAndSettle = (...results: unknown[]): void => {
+      try {
+        done(...results)
+      } finally {
+        settle()
+      }
+    }
+    let result
     try {
-      result = handler.apply(this, args)
+      result = hook.apply(this, args.with(-1, doneAndSettle))
     } catch (error) {
-      ticket.settled('replies')
+      settle()
       throw error
     }
-    // A reply is a thenable too, and returning it means: it will be sent from a callback.
-    if (result !== reply && isPromise(result)) {
-      // Fastify sends no reply for an aborted request whose handler returned nothing.
-      result.then(() => ticket.settled('done'), () => ticket.settled('replies'))
-    } else ticket.settled('replies')
+    if (isPromise(result)) return settling(result, settle, settle)
+    // It takes no callback, so it has none to call.
+    if (hook.length < args.length) settle()
     return result
   }
 }
 
-// It runs when the response is finished, and may write to the database still.
-function followResponseHook (hook: ResponseHook): ResponseHook {
-  // Fastify tells the two kinds of hooks apart by how many arguments they take.
-  if (hook.length >= 3) {
-    return function (request, reply, done) {
-      const ticket = reply.maintenanceTicket
-      ticket?.started()
-      return hook.call(this, request, reply, error => {
-        done?.(error)
-        ticket?.settled('replies')
-      })
-    }
-  }
-  return async function (request, reply) {
-    const ticket = reply.maintenanceTicket
-    ticket?.started()
-    try {
-      await hook.call(this, request, reply)
-    } finally {
-      // Not before the hook after this one has begun.
-      setImmediate(() => ticket?.settled('replies'))
-    }
-  }
+/** @returns the promise to go on with: what a query builder returns begins its query each time that it is asked */
+function settling (result: PromiseLike<unknown>, resolved: (value: unknown) => void, rejected: () => void): Promise<unknown> {
+  const promise = Promise.resolve(result)
+  promise.then(resolved, rejected)
+  return promise
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | undefined)?.then === 'function'
+  return typeof (value as PromiseLike<unknown> | undefined | null)?.then === 'function'
+}
+
+// Async functions that call back too.
+function isUnfit (name: string, { constructor, length }: Function): boolean {
+  if (constructor.name !== 'AsyncFunction') return false
+  if (name === 'onRequestAbort') return length !== 1
+  return length === (['preParsing', 'preSerialization', 'onSend', 'onError'].includes(name) ? 4 : 3)
 }

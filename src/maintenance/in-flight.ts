@@ -1,15 +1,14 @@
-// Tells when an admitted request is over: its response has finished or its connection has closed, and its handlers
-// have settled. A client that hangs up does not make a running database write go away.
+// Tells when an admitted request is over: its response has finished or its connection has closed, and all that the
+// application runs for it has settled. A client that hangs up does not make a running database write go away.
 
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import type { Entry, InFlight } from './entries.ts'
 import type { Gate } from './switch.ts'
 
 /** Stands in the configuration of routes whose handler is followed: Fastify binds handlers, which loses any mark on them. */
 export const followed = Symbol('followed')
-/** `done`: the handler has ended. `replies`: it ended, or left its reply to a callback or to Fastify's error handling. */
-type Settlement = 'done' | 'replies'
 
 const ticketOf = Symbol('ticket')
 
@@ -19,9 +18,18 @@ declare module 'node:http' {
   }
 }
 
+/** The ticket of a response whose request was admitted; one that an application sends through its routes again has one. */
+export function ticketFor (response: ServerResponse): Ticket | undefined {
+  return response[ticketOf]
+}
+
 // One listener for all responses: a closure for each would be felt.
 function closeTicket (this: ServerResponse): void {
   this[ticketOf]?.closed()
+}
+
+function look (ticket: Ticket): void {
+  ticket.endIfOver()
 }
 
 /** One admitted request. */
@@ -33,11 +41,14 @@ export class Ticket implements Entry {
   readonly #gate: Gate
   readonly #safe: boolean
   readonly #inFlight: InFlight
-  /** Handlers, of errors too, and onResponse hooks that have begun and not settled. */
+  /** Hooks and handlers that have begun and not settled. */
   #running = 0
-  #closed = false
-  #replying = false
-  #over = false
+  #isClosed = false
+  /** Whether nobody is expected to reply any more: somebody has, or the handler has ended and left it at that. */
+  #isReplied = false
+  /** Whether somebody waits for the reply, which Fastify makes a promise of: `return reply`. */
+  #isAwaited = false
+  #isOver = false
 
   /** @param gate where it was admitted, as `safe` or not, and is released once it is over */
   constructor (reply: FastifyReply, gate: Gate, safe: boolean, inFlight: InFlight) {
@@ -46,8 +57,11 @@ export class Ticket implements Entry {
     this.#safe = safe
     this.#inFlight = inFlight
     inFlight.add(this)
-    reply.raw[ticketOf] = this
-    reply.raw.on('close', closeTicket)
+    const { raw } = reply
+    raw[ticketOf] = this
+    // Its client may have gone while a hook before the plugin's ran.
+    if (raw.destroyed) this.closed()
+    else raw.on('close', closeTicket)
   }
 
   get what (): string {
@@ -56,48 +70,94 @@ export class Ticket implements Entry {
   }
 
   get clientGone (): boolean {
-    return this.#closed && !this.#reply.raw.writableFinished
+    return this.#isClosed && !this.#reply.raw.writableFinished
+  }
+
+  /** Whether its response is still to be written to a connection. */
+  isOwedTo (socket: Socket): boolean {
+    return !this.#isClosed && this.#reply.request.raw.socket === socket
   }
 
   cut (): boolean {
     const { socket } = this.#reply.request.raw
-    if (socket.destroyed) return false
+    // A connection that has had its response belongs to the request after it.
+    if (this.#isClosed || socket.destroyed) return false
     socket.destroy()
     return true
   }
 
+  /** A connection that Node has forgotten has closed: says so to all that wait for it, as Node would have done. */
+  abandon (): void {
+    if (this.#isClosed) return
+    const { raw, request } = this.#reply
+    request.raw.destroy()
+    raw.destroyed = true
+    Object.assign(raw, { _closed: true })
+    raw.emit('close')
+  }
+
+  /** A hook or handler has begun. */
   started (): void {
     this.#running++
   }
 
-  settled (settlement: Settlement): void {
+  /** It has settled, and what Fastify does then is on its way. */
+  settled (): void {
     this.#running--
-    if (this.#closed && this.#running === 0 && (settlement === 'done' || this.#isAnswered())) this.#end()
+    this.#lookSoon()
   }
 
-  /** A reply was sent, by whomever; its hooks may still run. */
-  replying (): void {
-    this.#replying = true
-    if (this.#closed && this.#running === 0) this.#end()
+  /** A handler has begun, of an error perhaps that came instead of a reply: it is to reply. */
+  handling (): void {
+    this.#isReplied = false
+  }
+
+  /** The promise of a handler has settled. @param value for an aborted request Fastify sends nothing where it is undefined */
+  handled (value: unknown): void {
+    if (value === undefined && !this.#isAwaited) this.#isReplied = true
+    this.settled()
+  }
+
+  /** A reply is being sent, by whomever; its hooks are to run. */
+  replied (): void {
+    this.#isReplied = true
+    this.#lookSoon()
+  }
+
+  /** Somebody is to send a reply, and somebody waits for it. */
+  awaited (): void {
+    this.#isAwaited = true
   }
 
   closed (): void {
-    this.#closed = true
-    if (this.#running > 0) return
-    // Nothing was sent and no promise is pending: an aborted request whose hooks, or whose handler in callback
-    // style, go on.
-    const isFollowed = followed in (this.#reply.request.routeOptions.config ?? {})
-    if (this.#isAnswered() || !isFollowed) this.#end()
+    this.#isClosed = true
+    // Hooks for aborted requests begin after this.
+    if (this.#reply.raw.writableFinished) this.endIfOver()
+    else this.#lookSoon()
   }
 
-  #isAnswered (): boolean {
-    return this.#replying || this.#reply.sent
-  }
-
-  #end (): void {
-    if (this.#over) return
-    this.#over = true
+  /** Ends what has closed, has settled, and is not waited for. */
+  endIfOver (): void {
+    if (this.#isOver || !this.#isClosed || this.#running > 0 || !this.#isAnswered()) return
+    this.#isOver = true
     this.#inFlight.delete(this)
     this.#gate.release(this.#safe)
   }
+
+  // Between a hook that has settled and what comes next Fastify takes a turn of the event loop at most, unless it reads
+  // the body, which nobody has replied to yet.
+  #lookSoon (): void {
+    if (this.#isClosed && this.#running === 0) setImmediate(look, this)
+  }
+
+  #isAnswered (): boolean {
+    const { raw, sent, request } = this.#reply
+    // A hijacked reply, or one that was written past Fastify, is its application's own business.
+    return this.#isReplied || sent || raw.headersSent || !isFollowed(request.routeOptions.config)
+  }
+}
+
+// What is not found has no URL; the routes without the mark are those that were declared before the plugin came.
+function isFollowed (config: object & { url?: unknown }): boolean {
+  return followed in config || config.url === undefined
 }

@@ -5,10 +5,10 @@ import type { Server } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { ServiceError, messageOf } from '../errors.ts'
-import { countedAsUpgrade, expectation, guardConnections, type Doorkeeper } from './connections.ts'
+import { expectation, guardConnections, isCountedUpgrade, type Doorkeeper } from './connections.ts'
 import { InFlight, type Entry } from './entries.ts'
-import { followHandlers } from './following.ts'
-import { Ticket } from './in-flight.ts'
+import { followApplication } from './following.ts'
+import { Ticket, ticketFor } from './in-flight.ts'
 import { Refusal, type Notice } from './responses.ts'
 import { allocateSwitch, Gate, Switch, type Mode, type SwitchMemory } from './switch.ts'
 
@@ -59,11 +59,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     maintenance: Maintenance
   }
-  interface FastifyReply {
-    /** Set while the request counts as in flight. */
-    maintenanceTicket: Ticket | null
-    /** Whether the maintenance plugin answered it. */
-    maintenanceRefused: boolean
+  interface FastifyRequest {
+    /** What became of it: its ticket where it was admitted; null where it is not under the switch, or was not asked yet. */
+    maintenance: Ticket | 'refused' | null
   }
   interface FastifyContextConfig {
     /** Whether the route is under the switch. Default: see the plugin's `scope`. */
@@ -87,6 +85,7 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   const doorkeeper: Doorkeeper = {
     gate,
     inFlight,
+    refusesAll: method => byDefault && !mayBeMarked && !gate.admits(isSafe(method)),
     refuse (request, response) {
       gate.countRefused()
       refusal.send(request, response)
@@ -97,40 +96,38 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
     }
   }
 
-  app.decorateReply('maintenanceTicket', null)
-  app.decorateReply('maintenanceRefused', false)
-  // Reading a request's route options is dear. Routes that were declared before are seen by no hook.
-  let mayBeMarked = !app.printRoutes().includes('(empty tree)')
+  app.decorateRequest('maintenance', null)
+  // Reading a request's route options is dear, and most applications mark none.
+  let mayBeMarked = true
   const routes: RouteOptions[] = []
   app.addHook('onRoute', route => { routes.push(route) })
-  // Not sooner: other onRoute hooks may mark a route too.
+  // Not sooner: other onRoute hooks may mark a route too. Routes that were declared before are seen by no hook.
+  const hasRoutes = !app.printRoutes().includes('(empty tree)')
   app.addHook('onReady', async () => {
-    mayBeMarked ||= routes.some(({ config }) => config?.maintenance !== undefined)
+    mayBeMarked = hasRoutes || routes.some(({ config }) => config?.maintenance !== undefined)
+    routes.length = 0
   })
-  followHandlers(app)
   app.addHook('onRequest', (request, reply, done) => {
     const { raw } = reply
     const isUnderSwitch = mayBeMarked ? isMarked(request) ?? byDefault : byDefault
-    if (isUnderSwitch && !(countedAsUpgrade in request.raw)) {
+    if (isUnderSwitch && !isCountedUpgrade(request.raw)) {
+      const known = ticketFor(raw)
       const safe = isSafe(request.method)
-      if (!gate.admit(safe)) {
+      if (known === undefined && !gate.admit(safe)) {
         reply.hijack()
-        reply.maintenanceRefused = true
+        request.maintenance = 'refused'
         doorkeeper.refuse(request.raw, raw)
         return
       }
-      reply.maintenanceTicket = new Ticket(reply, gate, safe, inFlight)
+      request.maintenance = known ?? new Ticket(reply, gate, safe, inFlight)
     }
-    if (raw[expectation] === 'continue') raw.writeContinue()
-    if (raw[expectation] === 'unknown') reply.code(417).send()
+    const expected = raw[expectation]
+    if (expected === 'continue') raw.writeContinue()
+    if (expected === 'unknown') reply.code(417).send()
     else done()
   })
-
-  // After the application's own hooks would be too late to know that it has replied: they may take their time.
-  app.addHook('onSend', (_request, reply, _payload, done) => {
-    reply.maintenanceTicket?.replying()
-    done()
-  })
+  // The hook above is this plugin's own.
+  followApplication(app)
 
   if (byDefault) doorkeepers.set(app.server, doorkeeper)
   guardConnections(app.server as Server, doorkeeper, byDefault)
@@ -193,8 +190,8 @@ export function frameworkErrors (error: FastifyError, request: FastifyRequest, r
     doorkeeper.refuse(request.raw, reply.raw)
     return
   }
-  doorkeeper?.gate.release(safe)
   reply.code(error.statusCode ?? 500).send(error)
+  doorkeeper?.gate.release(safe)
 }
 
 function isMarked (request: FastifyRequest): boolean | undefined {

@@ -44,8 +44,11 @@ export class Refusal {
   /** Answers a request with 503. Node leaves the body out for HEAD. */
   send (request: IncomingMessage, response: ServerResponse): void {
     const { headers, body } = this.#answerTo(request)
-    // A client that was to wait for a 100 (Continue) may send its body all the same, or the next request.
-    if (isLargeUpload(request) || request.headers.expect !== undefined) closeWithoutReset(request, response)
+    if (hasBody(request)) {
+      closeWithoutReset(request)
+      // A client that was to wait for a 100 (Continue) may send its body all the same, or the next request.
+      if (isLargeUpload(request) || request.headers.expect !== undefined) answerLast(request, response)
+    }
     response.writeHead(503, headers)
     response.end(body)
   }
@@ -155,21 +158,53 @@ function acceptsOnlyJson (accept: string | undefined): boolean {
   return accept !== undefined && accept.includes('json') && !accept.includes('text/html')
 }
 
-function isLargeUpload (request: IncomingMessage): boolean {
-  const { headers } = request
+function hasBody ({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function isLargeUpload ({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BODY_BYTES
 }
 
-// Closing a socket while unread data waits in it makes the kernel send a reset, which can destroy the answer before
-// the client has read it. So only our direction is ended, and what still arrives is thrown away for a while.
-function closeWithoutReset (request: IncomingMessage, response: ServerResponse): void {
-  response.setHeader('Connection', 'close')
-  const { socket } = request
-  socket.destroySoon = () => {
-    socket.end()
-    request.resume()
-    linger(socket)
+const answeredLast = Symbol('answered last')
+const unread = Symbol('unread')
+
+declare module 'node:net' {
+  interface Socket {
+    [answeredLast]?: true
+    /** The last request that was refused before its body was read. */
+    [unread]?: IncomingMessage
   }
+}
+
+/**
+ * Whether a request came after one whose answer was to be the last of its connection: it must not be processed, since
+ * its client will not hear of it and send it again (RFC 9112, section 9.6).
+ */
+export function isAnsweredLast ({ socket }: IncomingMessage): boolean {
+  return socket[answeredLast] === true
+}
+
+function answerLast ({ socket }: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('Connection', 'close')
+  socket[answeredLast] = true
+}
+
+// Where the connection is closed behind the answer: closing a socket while unread data waits in it makes the kernel send
+// a reset, which can destroy the answer before the client has read it. So only our direction is ended, and what still
+// arrives is thrown away for a while.
+function closeWithoutReset (request: IncomingMessage): void {
+  const { socket } = request
+  if (socket[unread] === undefined) {
+    const { destroySoon } = socket
+    socket.destroySoon = function () {
+      if (socket[unread]?.complete !== false) return destroySoon.call(socket)
+      socket.end()
+      socket[unread].resume()
+      linger(socket)
+    }
+  }
+  socket[unread] = request
 }
 
 function linger (socket: Duplex): void {

@@ -108,6 +108,11 @@ export class Gate {
     return MODES[Atomics.load(this.#words, 0)] ?? 'maintenance'
   }
 
+  /** Whether somebody who asked now would be let in; only {@link admit} lets them in. */
+  admits (safe: boolean): boolean {
+    return admits(Atomics.load(this.#words, 0), safe)
+  }
+
   /**
    * Asks to be let in. Counts first and looks at the mode second, while the operator sets the mode first and looks
    * at the counts second; both are sequentially consistent, so either the operator sees this count or this
@@ -115,10 +120,10 @@ export class Gate {
    * @returns whether it is admitted; then {@link release} must be called once, with the same `safe`
    */
   admit (safe: boolean): boolean {
-    if (!admits(Atomics.load(this.#words, 0), safe)) return false
+    if (!this.admits(safe)) return false
     const count = this.#line + (safe ? SAFE : UNSAFE)
     Atomics.add(this.#words, count, 1)
-    if (admits(Atomics.load(this.#words, 0), safe)) {
+    if (this.admits(safe)) {
       // Nobody else writes this word, so it need not be one step.
       this.#words[this.#line + ADMITTED]!++
       return true

@@ -24,7 +24,7 @@ async function accessLog (app: FastifyInstance): Promise<void> {
 // One listener for all responses: a closure for each would be felt.
 function logRequest (this: ServerResponse): void {
   const reply = this[replyOf]
-  if (reply === undefined || reply.maintenanceRefused) return
+  if (reply === undefined || reply.request.maintenance === 'refused') return
   const { request } = reply
   const isFinished = this.writableFinished
   request.log.info({

@@ -1,7 +1,7 @@
 // Closing without breaking a connection: stop accepting, answer what still comes with `Connection: close`, wait for
 // what is running, and only then close what is idle.
 
-import type { ServerResponse, IncomingMessage } from 'node:http'
+import type { Server, ServerResponse } from 'node:http'
 import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { upgradedSockets } from '../maintenance/connections.ts'
@@ -11,6 +11,8 @@ import { cutOff, type Served } from './served.ts'
 // A connection that was just accepted counts as idle, and its request is on the way: it gets so long to arrive.
 const LINGER_MS = 500
 const POLL_MS = 10
+// How long an application may take to put away what it holds when the grace is over; the control plane ends it after that.
+const LAST_HOOKS_MS = 3_000
 
 /**
  * Resolves when everything is closed, at the latest when the grace is over; then what was left has been cut off.
@@ -19,9 +21,7 @@ const POLL_MS = 10
 export async function closeGracefully (served: Served, gate: Gate, graceMs: number): Promise<void> {
   const { server } = served
   const deadline = performance.now() + graceMs
-  server.prependListener('request', (_request: IncomingMessage, response: ServerResponse) => {
-    response.setHeader('Connection', 'close')
-  })
+  tellThatItCloses(server)
   // http.Server's own close() ends idle connections at once, those just accepted among them.
   const closed = new Promise(resolve => NetServer.prototype.close.call(server, resolve))
 
@@ -33,12 +33,31 @@ export async function closeGracefully (served: Served, gate: Gate, graceMs: numb
   for (const socket of served.connections) {
     if (socket.bytesRead === 0) socket.destroy()
   }
-  const inTime = new AbortController()
-  const late = sleep(Math.max(0, deadline - performance.now()), undefined, { signal: inTime.signal }).catch(() => {})
+  const ended = served.end()
   try {
-    await Promise.race([Promise.all([served.end(), closed]), late])
+    await within(Math.max(0, deadline - performance.now()), Promise.all([ended, closed]))
+  } finally {
+    cutOff(served)
+  }
+  // Fastify runs onClose hooks when the last connection is closed, which may have been just now.
+  await within(LAST_HOOKS_MS, ended)
+}
+
+async function within (limitMs: number, promise: Promise<unknown>): Promise<void> {
+  const inTime = new AbortController()
+  const late = sleep(limitMs, undefined, { signal: inTime.signal }).catch(() => {})
+  try {
+    await Promise.race([promise, late])
   } finally {
     inTime.abort()
-    cutOff(served)
+  }
+}
+
+// Not a listener: what is refused does not get that far.
+function tellThatItCloses (server: Server): void {
+  const emit = server.emit as (this: Server, event: string, ...args: unknown[]) => boolean
+  server.emit = function (event: string, ...args: unknown[]): boolean {
+    if (event === 'request') (args[1] as ServerResponse).setHeader('Connection', 'close')
+    return emit.call(this, event, ...args)
   }
 }

@@ -106,6 +106,28 @@ t.test('who waits for drained is let go when the mode is live again', async t =>
   t.equal(app.maintenance.inFlight(), 1)
 })
 
+t.test('the page does not depend on what an application has Fastify do before any hook', async t => {
+  let asked = 0
+  const site = await openSite(t, app => {
+    app.addConstraintStrategy({
+      name: 'tenant',
+      storage: () => {
+        const stores = new Map<unknown, unknown>()
+        return { get: (key: unknown) => stores.get(key) as never, set: (key: unknown, store: unknown) => { stores.set(key, store) } }
+      },
+      mustMatchWhenDerived: false,
+      validate: () => {},
+      // Its database is away.
+      deriveConstraint: () => { asked++ }
+    } as Parameters<FastifyInstance['addConstraintStrategy']>[0])
+    app.setGenReqId(() => { throw new Error('no identity') })
+    app.get('/', { constraints: { tenant: 'one' } }, async () => 'hello')
+  })
+  site.app.maintenance.set('maintenance')
+  t.equal((await ask(site.port, '/')).status, 503)
+  t.equal(asked, 0)
+})
+
 t.test('a new notice is what is told from then on', async t => {
   const app = await openApp(t, hello)
   app.maintenance.set('maintenance')

@@ -1,7 +1,10 @@
+import { once } from 'node:events'
 import { METHODS } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import maintenance, { frameworkErrors } from '../../src/maintenance/plugin.ts'
+import { Ticket } from '../../src/maintenance/in-flight.ts'
 import { allocateSwitch, Switch } from '../../src/maintenance/switch.ts'
 import { ask, Connection, notice, oneConnection, openApp, openSite, page, statuses, until } from '../helpers/http.ts'
 
@@ -195,17 +198,38 @@ t.test('thousands of refusals leave no line in the log', async t => {
   t.same(lines, [])
 })
 
-t.test('a refused request says so to the other hooks', async t => {
-  const refused: boolean[] = []
+t.test('hooks that come before the plugin are told what became of a request', async t => {
+  const seen: unknown[] = []
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addHook('onResponse', async request => { seen.push(request.maintenance instanceof Ticket ? 'admitted' : request.maintenance) })
+  await app.register(maintenance, notice)
+  hello(app)
+  await app.inject('/')
+  app.maintenance.set('maintenance')
+  await app.inject('/')
+  await until(() => seen.length === 2)
+  t.same(seen, ['admitted', 'refused'])
+})
+
+t.test('the application\'s own hooks do not run for what is refused', async t => {
+  let ran = 0
+  const hook = async (): Promise<void> => { ran++ }
   const site = await openSite(t, app => {
-    app.addHook('onResponse', async (_request, reply) => { refused.push(reply.maintenanceRefused) })
-    hello(app)
+    for (const name of ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onResponse'] as const) app.addHook(name, hook)
+    app.addHook('onRequestAbort', async _request => { ran++ })
+    app.post('/', { onResponse: hook }, async () => 'done')
   })
-  await ask(site.port, '/')
   site.app.maintenance.set('maintenance')
-  await ask(site.port, '/')
-  await until(() => refused.length === 2)
-  t.same(refused, [false, true])
+  const accepted = once(site.app.server, 'connection')
+  const client = await Connection.open(t, site.port)
+  const [socket] = await accepted
+  client.ask('POST /', 'Content-Length: 1000')
+  await client.receive('Back soon')
+  client.hangUp()
+  await until(() => socket.destroyed)
+  for (let i = 0; i < 5; i++) await turn()
+  t.equal(ran, 0)
 })
 
 t.test('it counts what it refuses, in the slot that it was given', async t => {

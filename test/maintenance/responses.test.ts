@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import { once } from 'node:events'
 import { mock } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Refusal } from '../../src/maintenance/responses.ts'
 import { ask, Connection, listen, notice, oneConnection, page, statuses } from '../helpers/http.ts'
@@ -163,6 +164,22 @@ t.test('what follows a refused large upload on its connection is not answered', 
   await client.end()
   t.same(statuses(client.received), [503])
 })
+
+for (const [what, ...headers] of [['HTTP/1.0'], ['Connection: close', 'Connection: close']]) {
+  t.test(`a small upload that arrives late gets its answer although its connection closes (${what})`, async t => {
+    const { port } = await openRefusing(t)
+    const client = await Connection.open(t, port)
+    client.send(['POST / HTTP/1.' + (what === 'HTTP/1.0' ? '0' : '1'), 'Host: example.org', ...headers, 'Content-Length: 50000', '', ''].join('\r\n'))
+    await client.receive(page.toString())
+    // A reset would come in answer to this.
+    for (let i = 0; i < 5; i++) {
+      client.send(Buffer.alloc(10_000))
+      await turn()
+    }
+    await client.end()
+    t.same(statuses(client.received), [503])
+  })
+}
 
 t.test('an upgrade is answered on the raw connection, which is then closed', async t => {
   const { port } = await openRefusing(t)

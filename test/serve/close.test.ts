@@ -10,7 +10,7 @@ import { openStandIn } from '../../src/serve/stand-in.ts'
 import { ask, Connection, listen, notice, oneConnection, page, statuses, until } from '../helpers/http.ts'
 import { shareSocket } from '../helpers/shared-socket.ts'
 import { readableLog, workerData } from '../helpers/worker-data.ts'
-import { events, held, path } from './held-app.ts'
+import { closed as closedServers, events, held, path } from './held-app.ts'
 
 // Longer than any of these tests takes: whoever needs it has failed.
 const GRACE_MS = 5_000
@@ -117,12 +117,13 @@ t.test('a connection on which nothing was ever sent is closed like an idle one',
 })
 
 t.test('what is not over after the grace is cut off', async t => {
-  const { port, close } = await open(t)
+  const { port, close, served } = await open(t)
   const begun = once(held, 'begun cut')
   const answer = ask(port, '/held/cut')
   await begun
   const [outcome] = await Promise.allSettled([answer, close(50)])
   t.equal(outcome.status, 'rejected')
+  t.ok(closedServers.has(served.server), 'the onClose hooks of its application have run')
   held.emit('end cut')
 })
 
@@ -138,13 +139,14 @@ t.test('a request whose client never sends its end is cut off after the grace', 
 })
 
 t.test('an upgraded connection does not keep the application from being closed, and is cut off after the grace', async t => {
-  const { port, close } = await open(t)
+  const { port, close, served } = await open(t)
   const client = await Connection.open(t, port)
   client.ask('GET /', 'Connection: Upgrade', 'Upgrade: example')
   await client.receive('101 Switching')
   await close(50)
   await client.end().catch(() => {})
   t.ok(client.socket.destroyed)
+  t.ok(closedServers.has(served.server), 'its onClose hooks have run')
 })
 
 t.test('the application is closed once its requests are over', async t => {

@@ -14,6 +14,9 @@ export const held = new EventEmitter()
 /** What has happened, in order. */
 export const events: string[] = []
 
+/** The servers whose onClose hooks have run. */
+export const closed = new Set<unknown>()
+
 export default async function heldApp (app: FastifyInstance): Promise<void> {
   app.get('/', async () => 'hello')
   app.get<{ Params: { name: string } }>('/held/:name', async request => {
@@ -27,5 +30,8 @@ export default async function heldApp (app: FastifyInstance): Promise<void> {
     socket.on('error', () => {})
     socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: example\r\n\r\n')
   })
-  app.addHook('onClose', async () => { events.push('closed') })
+  app.addHook('onClose', async () => {
+    events.push('closed')
+    closed.add(app.server)
+  })
 }
