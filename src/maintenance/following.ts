@@ -11,9 +11,6 @@ type HookName = typeof BEFORE_REPLY[number] | typeof SINCE_REPLY[number]
 const BEFORE_REPLY = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 const SINCE_REPLY = ['preSerialization', 'onSend', 'onError', 'onResponse', 'onTimeout', 'onRequestAbort'] as const
 const HOOKS = [...BEFORE_REPLY, ...SINCE_REPLY]
-// Where the request stands among the arguments: (request, reply) or (error, request, reply).
-const FIRST = 0
-const SECOND = 1
 
 /** Follows the hooks, handlers and replies of all that is declared from now on, nested apps included. */
 export function followApplication (app: FastifyInstance): void {
@@ -23,7 +20,7 @@ export function followApplication (app: FastifyInstance): void {
     return Reflect.apply(addHook, this, [name, followHook(name, hook)])
   } as typeof addHook
   app.setErrorHandler = function (this: FastifyInstance, handler: unknown) {
-    return Reflect.apply(setErrorHandler, this, [typeof handler === 'function' ? followHandler(handler as Call, SECOND) : handler])
+    return Reflect.apply(setErrorHandler, this, [typeof handler === 'function' ? followErrorHandler(handler as Call) : handler])
   } as typeof setErrorHandler
   // It is no route, so no onRoute hook hears of it.
   app.setNotFoundHandler = function (this: FastifyInstance, first: unknown, second?: unknown) {
@@ -31,7 +28,7 @@ export function followApplication (app: FastifyInstance): void {
     if (typeof handler !== 'function') return Reflect.apply(setNotFoundHandler, this, [options, handler])
     const marked = { ...options, config: mark(options.config) }
     followHooks(marked)
-    return Reflect.apply(setNotFoundHandler, this, [marked, followHandler(handler, FIRST)])
+    return Reflect.apply(setNotFoundHandler, this, [marked, followHandler(handler)])
   } as typeof setNotFoundHandler
   followReplies(app)
 }
@@ -63,9 +60,9 @@ function methodBelow (reply: object, name: string, method: Call): Call {
 
 function followRoute (route: RouteOptions): void {
   route.config = mark(route.config)
-  route.handler = followHandler(route.handler as Call, FIRST) as RouteOptions['handler']
+  route.handler = followHandler(route.handler as Call) as RouteOptions['handler']
   if (route.errorHandler !== undefined) {
-    route.errorHandler = followHandler(route.errorHandler as Call, SECOND) as NonNullable<RouteOptions['errorHandler']>
+    route.errorHandler = followErrorHandler(route.errorHandler as Call) as NonNullable<RouteOptions['errorHandler']>
   }
   followHooks(route)
 }
@@ -81,17 +78,29 @@ function mark (config: FastifyContextConfig | undefined): FastifyContextConfig {
   return { ...config, [followed]: true } as FastifyContextConfig
 }
 
-function followHandler (handler: Call, requestAt: number): Call {
-  return function (...args) {
-    const { maintenance } = args[requestAt] as FastifyRequest
-    if (!(maintenance instanceof Ticket)) return handler.apply(this, args)
+function followHandler (handler: Call): Call {
+  return function (request, reply) {
+    const { maintenance } = request as FastifyRequest
+    if (!(maintenance instanceof Ticket)) return handler.call(this, request, reply)
     maintenance.handling()
-    const result = handler.apply(this, args)
-    // Returning the reply means that it will be sent from a callback.
-    if (!isPromise(result) || result === args.at(-1)) return result
-    maintenance.started()
-    return settling(result, value => maintenance.handled(value), () => maintenance.settled())
+    return followResult(handler.call(this, request, reply), reply, maintenance)
   }
+}
+
+function followErrorHandler (handler: Call): Call {
+  return function (error, request, reply) {
+    const { maintenance } = request as FastifyRequest
+    if (!(maintenance instanceof Ticket)) return handler.call(this, error, request, reply)
+    maintenance.handling()
+    return followResult(handler.call(this, error, request, reply), reply, maintenance)
+  }
+}
+
+function followResult (result: unknown, reply: unknown, ticket: Ticket): unknown {
+  // Returning the reply means that it will be sent from a callback.
+  if (!isPromise(result) || result === reply) return result
+  ticket.started()
+  return settling(result, value => ticket.handled(value))
 }
 
 function followHook (name: string, hook: unknown): unknown {
@@ -108,8 +117,7 @@ function followPromise (hook: Call): Call {
     const { maintenance } = args[0] as FastifyRequest
     if (!isPromise(result) || !(maintenance instanceof Ticket)) return result
     maintenance.started()
-    const settle = (): void => maintenance.settled()
-    return settling(result, settle, settle)
+    return settling(result, () => maintenance.settled())
   }
 }
 
@@ -141,7 +149,7 @@ function followToTheEnd (hook: Call): Call {
       settle()
       throw error
     }
-    if (isPromise(result)) return settling(result, settle, settle)
+    if (isPromise(result)) return settling(result, settle)
     // It takes no callback, so it has none to call.
     if (hook.length < args.length) settle()
     return result
@@ -149,9 +157,9 @@ function followToTheEnd (hook: Call): Call {
 }
 
 /** @returns the promise to go on with: what a query builder returns begins its query each time that it is asked */
-function settling (result: PromiseLike<unknown>, resolved: (value: unknown) => void, rejected: () => void): Promise<unknown> {
+function settling (result: PromiseLike<unknown>, settle: (valueOrError: unknown) => void): Promise<unknown> {
   const promise = Promise.resolve(result)
-  promise.then(resolved, rejected)
+  promise.then(settle, settle)
   return promise
 }
 

@@ -23,6 +23,16 @@ export function ticketFor (response: ServerResponse): Ticket | undefined {
   return response[ticketOf]
 }
 
+// One look at the clock for all requests of a turn of the event loop: it is dear.
+let turnMs = NaN
+function nowOfTurn (): number {
+  if (Number.isNaN(turnMs)) {
+    turnMs = performance.now()
+    setImmediate(() => { turnMs = NaN })
+  }
+  return turnMs
+}
+
 // One listener for all responses: a closure for each would be felt.
 function closeTicket (this: ServerResponse): void {
   this[ticketOf]?.closed()
@@ -34,7 +44,7 @@ function look (ticket: Ticket): void {
 
 /** One admitted request. */
 export class Ticket implements Entry {
-  readonly startedMs = performance.now()
+  readonly startedMs = nowOfTurn()
   older: Entry | undefined
   newer: Entry | undefined
   readonly #reply: FastifyReply
@@ -112,9 +122,9 @@ export class Ticket implements Entry {
     this.#isReplied = false
   }
 
-  /** The promise of a handler has settled. @param value for an aborted request Fastify sends nothing where it is undefined */
-  handled (value: unknown): void {
-    if (value === undefined && !this.#isAwaited) this.#isReplied = true
+  /** A handler's promise has settled. @param result for an aborted request Fastify sends nothing where it is undefined */
+  handled (result: unknown): void {
+    if (result === undefined && !this.#isAwaited) this.#isReplied = true
     this.settled()
   }
 
