@@ -157,12 +157,17 @@ begin() {
   # The release that serves now, as the name of its folder.
   old=
   if [ -L "$opt/current" ]; then old=$(basename "$(readlink "$opt/current")"); fi
-  was_started=no
-  if [ "$systemd_runs" = yes ]; then
-    case $(systemctl show --property=ActiveState --value myserver) in
-      inactive | failed) ;;
-      *) was_started=yes ;;
-    esac
+  # What an operator has disabled or stopped, an upgrade leaves so.
+  enabled=yes runs=yes
+  if [ -n "$old" ] && has_systemctl; then
+    at_boot is-enabled --quiet myserver 2>/dev/null || enabled=no
+    if [ "$systemd_runs" = yes ]; then
+      case $(systemctl show --property=ActiveState --value myserver) in
+        inactive) runs=no ;;
+        # Nobody has stopped it: the upgrade may be its cure.
+        failed) runs=$enabled ;;
+      esac
+    fi
   fi
   work=$(mktemp -d)
   : >"$work/placed"
@@ -213,12 +218,12 @@ undo() {
     systemctl daemon-reload
     if [ -z "$old" ]; then
       systemctl reset-failed myserver 2>/dev/null
-    elif [ "$was_started" = no ]; then
-      systemctl stop myserver
-    elif systemctl restart myserver; then
-      say "release $old is running again" >&2
-    else
-      say "release $old did not start again either" >&2
+    elif [ "$runs" = yes ]; then
+      if systemctl restart myserver; then
+        say "release $old is running again" >&2
+      else
+        say "release $old did not start again either; why: journalctl -u myserver -n 50" >&2
+      fi
     fi
   fi
   if [ -n "$release" ]; then rm -rf "$release"; fi
@@ -400,21 +405,26 @@ link() {
 }
 
 start() {
-  if [ "$systemd_runs" = no ]; then
-    if command -v systemctl >/dev/null; then
-      quietly systemctl --root="${root:-/}" enable myserver || die "systemctl enable failed, for the reason above"
-    fi
-    return
+  if [ "$enabled" = no ]; then
+    say "it was disabled and stays so; to start it at boot: sudo systemctl enable myserver"
+  elif has_systemctl; then
+    quietly at_boot enable myserver || die "systemctl enable failed, for the reason above"
   fi
-  say "starting it"
+  if [ "$systemd_runs" = no ]; then return; fi
   started=yes
   systemctl daemon-reload
-  systemctl --quiet enable myserver
   # Compiled sources are kept by path, and every release has paths of its own: those of old ones would pile up.
   rm -rf "$cache/compile"
+  if [ "$runs" = no ]; then return; fi
+  say "starting it"
   # A restart, unlike stop and start, leaves the listening socket with systemd. It returns when the service is ready.
   systemctl restart myserver || die "myserver $version did not become ready; why: journalctl -u myserver -n 50"
 }
+
+has_systemctl() { command -v systemctl >/dev/null; }
+
+# systemctl for what happens at boot, which needs no running systemd.
+at_boot() { systemctl --root="${root:-/}" "$@"; }
 
 remove_old_releases() {
   if [ -n "$old" ]; then link "$opt/previous" "$old"; fi
@@ -441,6 +451,10 @@ say_what_next() {
   elif [ "$systemd_runs" = no ]; then
     say "myserver $version is installed; nothing was started, since no systemd is running here"
     say "in the foreground: myserver"
+    return
+  fi
+  if [ "$runs" = no ]; then
+    say "myserver $version is installed; it was stopped and stays so: sudo systemctl start myserver"
     return
   fi
   port=$(sed -n 's/^ *PORT=[^0-9]*\([0-9]*\).*/\1/p' "$settings" | tail -n 1)

@@ -99,6 +99,15 @@ t.test('from clean to purged', needsRoot, async t => {
     t.equal(releases(destination).length, 2)
   })
 
+  await t.test('an upgrade does not enable what was disabled, and says so', async t => {
+    const link = join(destination, 'etc/systemd/system/multi-user.target.wants/myserver.service')
+    t.notMatch(upgrade(t, destination).stdout, /disabled/)
+    t.ok(lstatSync(link).isSymbolicLink())
+    rmSync(link)
+    t.match(upgrade(t, destination), { status: 0, stdout: /was disabled and stays so/ })
+    t.notOk(existsSync(link))
+  })
+
   await t.test('an upgrade replaces untouched settings', async t => {
     const from = clone(t)
     appendFileSync(join(from, 'systemd/myserver.env'), '\n# new\n')

@@ -1,6 +1,6 @@
 // install.sh on a clean machine, and what it leaves there when it goes.
 
-import { bootBare, enter, leave, recordFile, untilStatus, visit } from './product.ts'
+import { bootBare, enter, leave, mainPid, recordFile, untilStatus, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
 
 const settings = '/etc/myserver/myserver.env'
@@ -66,6 +66,38 @@ onEachSuite('install.sh', async (t, suite) => {
     t.equal((await visit(machine)).status, 200)
   })
 
+  await t.test('an upgrade leaves a service stopped that was stopped, and disabled that was disabled', async t => {
+    await machine.run('systemctl disable --now myserver')
+    const before = (await machine.run('readlink /opt/myserver/current')).stdout
+    const { stdout } = await machine.run('/src/install.sh')
+    t.match(stdout, /^it was disabled and stays so; .*: sudo systemctl enable myserver$/m)
+    t.match(stdout, /it was stopped and stays so: sudo systemctl start myserver$/m)
+    t.notMatch(stdout, /is running/)
+    t.not((await machine.run('readlink /opt/myserver/current')).stdout, before)
+    t.equal(await machine.property('ActiveState'), 'inactive')
+    t.equal((await machine.run('systemctl is-enabled myserver', { expectCode: 1 })).stdout, 'disabled\n')
+  })
+
+  await t.test('one that runs though it is disabled is restarted, and not enabled', async t => {
+    await machine.run('systemctl start myserver')
+    const before = await mainPid(machine)
+    t.match((await machine.run('/src/install.sh')).stdout, /is running: live/)
+    t.not(await mainPid(machine), before)
+    t.equal((await machine.run('systemctl is-enabled myserver', { expectCode: 1 })).stdout, 'disabled\n')
+  })
+
+  await t.test('one that is stopped though it is enabled is not started, and one that has failed is', async t => {
+    await machine.run('systemctl enable myserver && systemctl stop myserver')
+    t.notMatch((await machine.run('/src/install.sh')).stdout, /disabled/)
+    t.equal(await machine.property('ActiveState'), 'inactive')
+    await machine.run(`echo PORT=nonsense >>${settings}`)
+    await machine.run('systemctl start myserver', { expectCode: 'any' })
+    t.equal(await machine.property('ActiveState'), 'failed')
+    await machine.run(`sed -i '$d' ${settings}`)
+    await machine.run('/src/install.sh')
+    t.equal(await machine.status(), 'live')
+  })
+
   await t.test('--uninstall keeps state and configuration', async t => {
     await enter(machine)
     const record = (await machine.run(`cat ${recordFile}`)).stdout
@@ -89,6 +121,14 @@ onEachSuite('install.sh', async (t, suite) => {
       'find / -xdev -name "*myserver*" -not -path "/proc/*" -not -path "/src*" -not -path "/root/.npm/*" -not -path "/var/log/*"')
     t.equal(stdout, '')
     await machine.run('getent passwd myserver || getent group myserver', { expectCode: 2 })
+  })
+
+  await t.test('with nothing installed, --uninstall and --purge touch nothing', async t => {
+    await machine.run('mkdir -p /var/cache/myserver && touch /var/cache/myserver/of-another')
+    for (const option of ['--uninstall', '--purge']) {
+      t.match((await machine.run(`/src/install.sh ${option}`)).stdout, /nothing to remove: on this machine/)
+    }
+    await machine.run('rm /var/cache/myserver/of-another && rmdir /var/cache/myserver')
   })
 
   await t.test('with DESTDIR it only puts files there, and says so', async t => {
