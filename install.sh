@@ -457,11 +457,10 @@ say_what_next() {
     say "myserver $version is installed; it was stopped and stays so: sudo systemctl start myserver"
     return
   fi
-  port=$(sed -n 's/^ *PORT=[^0-9]*\([0-9]*\).*/\1/p' "$settings" | tail -n 1)
   cat <<END
 myserver $version is running: $(systemctl show --property=StatusText --value myserver)
 
-  curl http://localhost:${port:-17990}/
+  curl $(address)
   sudo systemctl kill -s SIGUSR1 myserver   # maintenance on
   sudo systemctl kill -s SIGUSR2 myserver   # maintenance off
   sudo myserverctl on --wait                # on, and back when nothing is in flight any more
@@ -471,6 +470,28 @@ myserver $version is running: $(systemctl show --property=StatusText --value mys
 
 Settings: $settings, then sudo systemctl restart myserver
 END
+}
+
+# Prints where the service listens, as arguments of curl. Drop-ins count, so the process is asked and not the settings.
+address() {
+  socket=$(variable LISTEN) host=$(variable HOST) port=$(variable PORT)
+  if [ -n "$socket" ]; then
+    say "--unix-socket '$socket' http://localhost/"
+    return
+  fi
+  case $host in
+    '' | :: | 0.0.0.0) host=localhost ;;
+    *:*) host="[$host]" ;;
+  esac
+  case ${port:-17990} in
+    0) say "http://$host:PORT/   # any free PORT, as set: sudo ss -ltnp | grep myserver" ;;
+    *) say "http://$host:${port:-17990}/" ;;
+  esac
+}
+
+# A variable of the running service, as systemd has read it.
+variable() {
+  sed -n -z "s/^$1=//p" "/proc/$(systemctl show --property=MainPID --value myserver)/environ" 2>/dev/null | tr -d '\0'
 }
 
 # --- removing

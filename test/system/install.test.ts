@@ -66,6 +66,21 @@ onEachSuite('install.sh', async (t, suite) => {
     t.equal((await visit(machine)).status, 200)
   })
 
+  await t.test('what it says to try works wherever the service listens', async t => {
+    await machine.run(`cp -p ${settings} /root/kept.env`)
+    for (const [lines, command] of [
+      ['HOST=::1\\nPORT=\\"17990\\"', 'curl http://[::1]:17990/'],
+      ['LISTEN=/run/myserver/http.sock', "curl --unix-socket '/run/myserver/http.sock' http://localhost/"]
+    ] as const) {
+      await machine.run(`printf "${lines}\\n" >${settings}`)
+      const { stdout } = await machine.run('/src/install.sh')
+      const said = /^ {2}(curl .*)$/m.exec(stdout)?.[1] ?? ''
+      t.equal(said, command)
+      t.match((await machine.run(`${said} --silent --fail`)).stdout, /<html/)
+    }
+    await machine.run(`cp -p /root/kept.env ${settings} && systemctl restart myserver`)
+  })
+
   await t.test('an upgrade leaves a service stopped that was stopped, and disabled that was disabled', async t => {
     await machine.run('systemctl disable --now myserver')
     const before = (await machine.run('readlink /opt/myserver/current')).stdout
