@@ -187,6 +187,7 @@ export function frameworkErrors (error: FastifyError, request: FastifyRequest, r
   const safe = isSafe(request.method)
   if (doorkeeper !== undefined && !doorkeeper.gate.admit(safe)) {
     reply.hijack()
+    request.maintenance = 'refused'
     doorkeeper.refuse(request.raw, reply.raw)
     return
   }

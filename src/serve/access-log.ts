@@ -15,10 +15,15 @@ declare module 'node:http' {
 async function accessLog (app: FastifyInstance): Promise<void> {
   // Not an onResponse hook: a client that hangs up gets no response to finish.
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.raw[replyOf] = reply
-    reply.raw.on('close', logRequest)
+    logWhenOver(reply)
     done()
   })
+}
+
+/** For what Fastify answers before any hook runs. */
+export function logWhenOver (reply: FastifyReply): void {
+  reply.raw[replyOf] = reply
+  reply.raw.on('close', logRequest)
 }
 
 // One listener for all responses: a closure for each would be felt.

@@ -3,13 +3,13 @@
 
 import type { Server } from 'node:http'
 import { pathToFileURL } from 'node:url'
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync } from 'fastify'
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import maintenance, { frameworkErrors } from '../maintenance/plugin.ts'
+import maintenance, { frameworkErrors as answerFrameworkError } from '../maintenance/plugin.ts'
 import { noSchemas } from '../no-schemas.ts'
 import type { WorkerData } from '../worker-protocol.ts'
-import accessLog from './access-log.ts'
+import accessLog, { logWhenOver } from './access-log.ts'
 import { trackConnections, type Served } from './served.ts'
 import staticSite from './static-site.ts'
 
@@ -21,6 +21,11 @@ const REQUEST_TIMEOUT_MS = 300_000
 /** @throws ServiceError ERR_APP_LOAD, or whatever the application throws while it loads */
 export async function openApplication (data: WorkerData, logger: Logger): Promise<Served> {
   const { config, memory, notice, slot } = data
+  const logsRequests = logger.isLevelEnabled('info')
+  const frameworkErrors: FastifyServerOptions['frameworkErrors'] = (error, request, reply) => {
+    if (logsRequests) logWhenOver(reply)
+    answerFrameworkError(error, request, reply)
+  }
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -34,7 +39,7 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   })
   const server = app.server as Server
   // Before the maintenance plugin, which follows hooks that come after it, since they might go on for long.
-  if (logger.isLevelEnabled('info')) await app.register(accessLog)
+  if (logsRequests) await app.register(accessLog)
   await app.register(maintenance, { ...notice, shared: { memory, worker: slot } })
   if (config.app === undefined) await app.register(staticSite, { root: config.publicDir })
   else await app.register(loadModule(config.app))

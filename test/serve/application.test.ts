@@ -53,6 +53,18 @@ t.test('a module is behind the switch, with all that it has', async t => {
   t.equal(theSwitch.refused(0), 3)
 })
 
+t.test('a request for a malformed path is a line of the access log too, unless it is refused', async t => {
+  const { port, theSwitch, lines } = await open(t, {})
+  const requests = (): unknown[] => lines.filter(({ event }) => event === 'request').map(({ url, status }) => [url, status])
+  t.equal((await ask(port, '/%')).status, 400)
+  theSwitch.mode = 'maintenance'
+  t.equal((await ask(port, '/%')).status, 503)
+  theSwitch.mode = 'live'
+  await ask(port, '/')
+  await until(() => requests().length === 2)
+  t.same(requests(), [['/%', 400], ['/', 200]])
+})
+
 t.test('a module\'s hooks and handlers hold for everything, as if it had made the server', async t => {
   const { port } = await open(t, {
     app: appModule(t, `export default async app => {
