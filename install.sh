@@ -106,9 +106,7 @@ check_checkout() {
     systemd/myserver.sysusers systemd/myserver.env; do
     need "$file"
   done
-  for unit in $unit_names; do
-    need "systemd/$unit"
-  done
+  for unit in $unit_names; do need "systemd/$unit"; done
   expect_no_others
   version=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$here/package.json" | head -n 1)
 }
@@ -151,24 +149,12 @@ is_installed() { [ -e "$mark" ] || is_ours "$units/myserver.service"; }
 # --- what can be undone
 
 begin() {
-  finished=no switched=no started=no seeded=no added_user=no release=
+  finished=no switched=no started=no seeded=no added_user=no enabled=yes runs=yes release=
   mkdir -p "$releases"
   lock
   # The release that serves now, as the name of its folder.
   old=
   if [ -L "$opt/current" ]; then old=$(basename "$(readlink "$opt/current")"); fi
-  # What an operator has disabled or stopped, an upgrade leaves so.
-  enabled=yes runs=yes
-  if [ -n "$old" ] && has_systemctl; then
-    at_boot is-enabled --quiet myserver 2>/dev/null || enabled=no
-    if [ "$systemd_runs" = yes ]; then
-      case $(systemctl show --property=ActiveState --value myserver) in
-        inactive) runs=no ;;
-        # Nobody has stopped it: the upgrade may be its cure.
-        failed) runs=$enabled ;;
-      esac
-    fi
-  fi
   work=$(mktemp -d)
   : >"$work/placed"
   trap finish EXIT
@@ -395,6 +381,8 @@ seed_record() {
 }
 
 switch_to() {
+  # A power cut must not leave the name of a release without its files.
+  sync -f "$releases"
   switched=yes
   link "$opt/current" "$(basename "$1")"
 }
@@ -405,6 +393,7 @@ link() {
 }
 
 start() {
+  if [ -n "$old" ]; then look_at_service; fi
   if [ "$enabled" = no ]; then
     say "it was disabled and stays so; to start it at boot: sudo systemctl enable myserver"
   elif has_systemctl; then
@@ -419,6 +408,17 @@ start() {
   say "starting it"
   # A restart, unlike stop and start, leaves the listening socket with systemd. It returns when the service is ready.
   systemctl restart myserver || die "myserver $version did not become ready; why: journalctl -u myserver -n 50"
+}
+
+# What an operator has disabled or stopped, an upgrade leaves so. It looks late, since building a release takes a while.
+look_at_service() {
+  if has_systemctl; then at_boot is-enabled --quiet myserver 2>/dev/null || enabled=no; fi
+  if [ "$systemd_runs" = no ]; then return; fi
+  case $(systemctl show --property=ActiveState --value myserver) in
+    inactive) runs=no ;;
+    # Nobody has stopped it: the upgrade may be its cure.
+    failed) runs=$enabled ;;
+  esac
 }
 
 has_systemctl() { command -v systemctl >/dev/null; }

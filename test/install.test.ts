@@ -201,3 +201,12 @@ t.test('a checkout that lacks something stops it', needsRoot, async t => {
     t.same(readdirSync(destination), [])
   }
 })
+
+t.test('a release is on the disk before it becomes the current one', needsRoot, async t => {
+  const destination = temporary(t)
+  const log = join(temporary(t), 'log')
+  const sync = `ls -d "$DESTDIR"/opt/myserver/current 2>/dev/null >>${log}; echo "$@" >>${log}; exec /bin/sync "$@"`
+  t.equal(install(destination, [], { bin: stubs(t, { npm: quickNpm, sync }) }).status, 0)
+  t.match(readFileSync(log, 'utf8'), new RegExp(`^-f ${destination}/opt/myserver/releases\n$`, 'm'))
+  t.notMatch(readFileSync(log, 'utf8'), /current/)
+})
