@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
-import { NotifySocket, hasLibsystemd } from './helpers/notify-socket.ts'
+import { NotifySocket, hasDatagrams } from './helpers/notify-socket.ts'
 import { Gate, fixture, newFolder, type Scope } from './helpers/places.ts'
 import { startService, type ServiceProcess } from './helpers/service.ts'
 
@@ -90,7 +90,7 @@ t.test('SIGUSR2 again changes nothing and says so', async t => {
 
 for (const [last, mode, status] of [['SIGUSR1', 'maintenance', 503], ['SIGUSR2', 'live', 200]] as const) {
   t.test(`1,000 rapid alternating signals and then ${last} end in ${mode}: switch, record and status`, {
-    skip: !hasLibsystemd && 'there is no libsystemd to tell the status'
+    skip: !hasDatagrams && 'only on Linux'
   }, async t => {
     const notify = new NotifySocket(t)
     const service = await startService(t, { record: 'live', env: { NOTIFY_SOCKET: notify.path } })

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { hasLibsystemd, NotifySocket } from './helpers/notify-socket.ts'
+import { hasDatagrams, NotifySocket } from './helpers/notify-socket.ts'
 import { Gate, fixture, newFolder } from './helpers/places.ts'
 import { ServiceProcess, startService } from './helpers/service.ts'
 
@@ -25,7 +25,7 @@ t.test('a record that cannot be trusted starts maintenance loudly, and SIGUSR2 l
 })
 
 t.test('a lost record starts maintenance where a service manager put one there', {
-  skip: !hasLibsystemd && 'there is no libsystemd'
+  skip: !hasDatagrams && 'only on Linux'
 }, async t => {
   const notify = new NotifySocket(t)
   const service = await startService(t, { env: { NOTIFY_SOCKET: notify.path } })
@@ -50,7 +50,7 @@ t.test('a record that cannot be written does not keep it from entering, and keep
 })
 
 t.test('the service manager is told when requests are served, the status, and the stop', {
-  skip: !hasLibsystemd && 'there is no libsystemd'
+  skip: !hasDatagrams && 'only on Linux'
 }, async t => {
   const notify = new NotifySocket(t)
   const service = new ServiceProcess(t, { record: 'live', env: { NOTIFY_SOCKET: notify.path } })

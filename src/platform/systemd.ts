@@ -1,7 +1,8 @@
-// libsystemd: notifications to the service manager, its file descriptor store, and native journal entries. Every
-// call does nothing where the process was not started by systemd.
+// systemd: notifications to the service manager, its file descriptor store, and native journal entries. Every call
+// does nothing where the process was not started by systemd, and none of them waits for whoever is told. Both
+// protocols are fixed: sd_notify(3), and https://systemd.io/JOURNAL_NATIVE_PROTOCOL.
 
-import koffi from 'koffi'
+import { openDatagrams } from './datagram.ts'
 
 /** What sd_notify(3) is told; keys are written as they are. */
 export type Notification = Readonly<Record<string, string | number>>
@@ -11,48 +12,46 @@ export interface Systemd {
   readonly managed: boolean
   /** Half of the watchdog's interval (sd_watchdog_enabled(3)), or undefined where none is set. */
   readonly watchdogPingMs: number | undefined
-  notify (notification: Notification): void
-  /** Keeps a descriptor across restarts and crashes (FDSTORE=1). @returns whether the manager was told */
+  /** @returns whether the manager was told, if there is one */
+  notify (notification: Notification): boolean
+  /** Keeps a descriptor across restarts and crashes (FDSTORE=1). @returns whether the manager was told, if there is one */
   store (name: string, fd: number): boolean
-  unstore (name: string): void
-  /** A native entry in the journal (sd_journal_sendv(3)). @returns whether it was taken */
+  /** @returns the same */
+  unstore (name: string): boolean
+  /** A native entry in the journal. @returns whether it was taken */
   journal (fields: Readonly<Record<string, string | number>>): boolean
 }
 
-/** @throws Error where the manager is to be told and libsystemd cannot be loaded */
+const JOURNAL = '/run/systemd/journal/socket'
+
+/** @throws Error where the manager is to be told and no socket can be opened */
 export function connectSystemd (env: NodeJS.ProcessEnv, pid: number): Systemd {
-  if (env.NOTIFY_SOCKET === undefined && env.JOURNAL_STREAM === undefined) return unmanaged
-  const library = koffi.load('libsystemd.so.0')
-  const notify = library.func('int sd_notify(int unset, const char *state)')
-  const notifyWithFds =
-    library.func('int sd_pid_notify_with_fds(int pid, int unset, const char *state, int *fds, unsigned int n)')
-  const Iovec = koffi.struct({ base: 'void *', length: 'size_t' })
-  const sendv = library.func('sd_journal_sendv', 'int', [koffi.pointer(Iovec), 'int'])
+  const { NOTIFY_SOCKET: manager, JOURNAL_STREAM: stream } = env
+  if (manager === undefined && stream === undefined) return unmanaged
+  const send = openDatagrams()
+  const tell = (notification: Notification, fd?: number): boolean =>
+    manager === undefined || send(manager, assignments(notification), fd)
 
   const forThisProcess = env.WATCHDOG_PID === undefined || Number(env.WATCHDOG_PID) === pid
   const watchdogMicroseconds = forThisProcess ? Number(env.WATCHDOG_USEC ?? 0) : 0
 
   return {
-    managed: env.NOTIFY_SOCKET !== undefined,
+    managed: manager !== undefined,
     watchdogPingMs: watchdogMicroseconds > 0 ? Math.floor(watchdogMicroseconds / 2000) : undefined,
-    notify: notification => { notify(0, assignments(notification)) },
+    notify: notification => tell(notification),
     // Without FDPOLL=0 systemd drops a descriptor as soon as its poll reports an error.
-    store: (name, fd) => notifyWithFds(0, 0, assignments({ FDSTORE: 1, FDNAME: name, FDPOLL: 0 }), [fd], 1) > 0,
-    unstore: name => { notify(0, assignments({ FDSTOREREMOVE: 1, FDNAME: name })) },
-    journal: fields => {
-      if (env.JOURNAL_STREAM === undefined) return false
-      const parts = Object.entries(fields).map(([name, value]) => Buffer.from(`${name}=${value}`))
-      return sendv(parts.map(part => ({ base: part, length: part.length })), parts.length) === 0
-    }
+    store: (name, fd) => tell({ FDSTORE: 1, FDNAME: name, FDPOLL: 0 }, fd),
+    unstore: name => tell({ FDSTOREREMOVE: 1, FDNAME: name }),
+    journal: fields => stream !== undefined && send(JOURNAL, entryOf(fields))
   }
 }
 
 const unmanaged: Systemd = {
   managed: false,
   watchdogPingMs: undefined,
-  notify: () => {},
-  store: () => false,
-  unstore: () => {},
+  notify: () => true,
+  store: () => true,
+  unstore: () => true,
   journal: () => false
 }
 
@@ -66,6 +65,19 @@ export function inheritedFds (env: NodeJS.ProcessEnv, pid: number): Map<string, 
   return fds
 }
 
-function assignments (notification: Notification): string {
-  return Object.entries(notification).map(([name, value]) => `${name}=${String(value).replaceAll('\n', ' ')}`).join('\n')
+function assignments (notification: Notification): Buffer {
+  return Buffer.from(Object.entries(notification)
+    .map(([name, value]) => `${name}=${String(value).replaceAll('\n', ' ')}`).join('\n'))
+}
+
+/** Exported for its tests. */
+export function entryOf (fields: Readonly<Record<string, string | number>>): Buffer {
+  return Buffer.concat(Object.entries(fields).flatMap(([name, value]) => {
+    const text = Buffer.from(String(value))
+    if (!text.includes('\n')) return [Buffer.from(`${name}=`), text, Buffer.from('\n')]
+    // A value of several lines comes after its length.
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(text.length))
+    return [Buffer.from(`${name}\n`), length, text, Buffer.from('\n')]
+  }))
 }

@@ -18,15 +18,8 @@ const recv = libc.func('long recv(int fd, _Out_ uint8_t *data, size_t length, in
 const shutdown = libc.func('int shutdown(int fd, int how)')
 const close = libc.func('int close(int fd)')
 
-/** Whether libsystemd is there to be tested. */
-export const hasLibsystemd = ((): boolean => {
-  try {
-    koffi.load('libsystemd.so.0').unload()
-    return true
-  } catch {
-    return false
-  }
-})()
+/** Whether these sockets can be made here. */
+export const hasDatagrams = process.platform === 'linux'
 
 export class NotifySocket {
   readonly path: string
@@ -38,11 +31,7 @@ export class NotifySocket {
 
   constructor (t: Scope) {
     this.path = join(newFolder(t), 'notify')
-    this.#fd = socket(AF_UNIX, SOCK_DGRAM, 0)
-    const address = Buffer.alloc(SOCKADDR_UN_BYTES)
-    address.writeUInt16LE(AF_UNIX)
-    address.write(this.path, SUN_PATH)
-    if (bind(this.#fd, address, address.length) !== 0) throw new Error(`bind failed: errno ${koffi.errno()}`)
+    this.#fd = bound(this.path)
     this.#receive()
     t.teardown(() => {
       this.#isClosed = true
@@ -76,4 +65,25 @@ export class NotifySocket {
       this.#receive()
     })
   }
+}
+
+/** Somebody who is there and does not read. */
+export class StalledSocket {
+  readonly path: string
+
+  constructor (t: Scope) {
+    this.path = join(newFolder(t), 'stalled')
+    const fd = bound(this.path)
+    t.teardown(() => close(fd))
+  }
+}
+
+/** @returns a datagram socket that is bound to a path */
+function bound (path: string): number {
+  const fd = socket(AF_UNIX, SOCK_DGRAM, 0)
+  const address = Buffer.alloc(SOCKADDR_UN_BYTES)
+  address.writeUInt16LE(AF_UNIX)
+  address.write(path, SUN_PATH)
+  if (bind(fd, address, address.length) !== 0) throw new Error(`bind failed: errno ${koffi.errno()}`)
+  return fd
 }
