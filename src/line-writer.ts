@@ -5,13 +5,14 @@ import { writeSync } from 'node:fs'
 
 // A pipe takes so many bytes in one piece (PIPE_BUF, pipe(7)): lines of several threads never mix.
 const PIECE_BYTES = 4096
-// When nobody reads: what comes on top of it is dropped.
+// When nobody reads: what comes on top of it is lost, and how much that was is told when somebody does again.
 const MOST_WAITING_BYTES = 16 * 1024 * 1024
 const GATHER_MS = 100
 const RETRY_MS = 10
-// What cannot be written at the end is dropped too.
+// What cannot be written at the end is lost too.
 const FLUSH_MS = 1_000
 const FLUSH_PAUSE_MS = 10
+const NEWLINE = 0x0a
 
 const nothing = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
 
@@ -25,13 +26,17 @@ export class LineWriter {
   readonly #waiting: Uint8Array[] = []
   #waitingBytes = 0
   #retry: NodeJS.Timeout | undefined
+  readonly #lineOfLoss: (lost: number) => string
+  #lost = 0
 
   /**
    * @param fd of a file, or of a pipe, socket or terminal that does not block
    * @param gathers whether a line may wait for others, for a tenth of a second at most; otherwise each is written at once
+   * @param lineOfLoss what to write, with the newline, once lines that were lost are followed by others
    */
-  constructor (fd: number, gathers: boolean) {
+  constructor (fd: number, gathers: boolean, lineOfLoss: (lost: number) => string) {
     this.#fd = fd
+    this.#lineOfLoss = lineOfLoss
     this.#gathers = gathers
   }
 
@@ -57,13 +62,23 @@ export class LineWriter {
     this.#gathering = undefined
     if (this.#gatheredBytes === 0) return
     const isStalled = this.#waiting.length > 0
-    if (this.#waitingBytes < MOST_WAITING_BYTES) {
-      this.#waiting.push(Buffer.from(this.#gathered))
-      this.#waitingBytes += this.#gatheredBytes
-    }
+    const piece = Buffer.from(this.#gathered)
+    if (this.#waitingBytes < MOST_WAITING_BYTES) this.#keep(piece)
+    else this.#lost += countLines(piece)
     this.#gathered = ''
     this.#gatheredBytes = 0
     if (!isStalled) this.#send()
+  }
+
+  #keep (piece: Uint8Array): void {
+    // While older lines wait this is the place of those that were lost after them.
+    if (this.#lost > 0 && this.#waiting.length > 0) {
+      const loss = Buffer.from(this.#lineOfLoss(this.#lost))
+      this.#lost = 0
+      this.#keep(loss)
+    }
+    this.#waiting.push(piece)
+    this.#waitingBytes += piece.length
   }
 
   /** @returns whether nothing waits any more */
@@ -79,12 +94,34 @@ export class LineWriter {
           return false
         }
         // A reader that went away (`| head`), or a full disk, must not take the service with it.
-        written = piece.length
+        this.#lost += countLines(piece)
+        this.#drop(piece.length)
+        continue
       }
-      this.#waitingBytes -= written
-      if (written < piece.length) this.#waiting[0] = piece.subarray(written)
-      else this.#waiting.shift()
+      this.#drop(written)
+      if (this.#waiting.length === 0 && this.#lost > 0) this.#tellLoss()
     }
     return true
   }
+
+  #tellLoss (): void {
+    const line = Buffer.from(this.#lineOfLoss(this.#lost))
+    try {
+      const written = writeSync(this.#fd, line)
+      this.#lost = 0
+      if (written < line.length) this.#keep(line.subarray(written))
+    } catch {} // After the next line, then.
+  }
+
+  #drop (bytes: number): void {
+    const [piece] = this.#waiting
+    if (piece === undefined) return
+    this.#waitingBytes -= bytes
+    if (bytes < piece.length) this.#waiting[0] = piece.subarray(bytes)
+    else this.#waiting.shift()
+  }
+}
+
+function countLines (piece: Uint8Array): number {
+  return piece.reduce((lines, byte) => byte === NEWLINE ? lines + 1 : lines, 0)
 }

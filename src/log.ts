@@ -10,7 +10,7 @@ import { LineWriter } from './line-writer.ts'
 export type { Logger }
 
 const STDOUT = 1
-// The journal splits longer lines (LineMax=, journald.conf(5)).
+const WARN = 40
 const SYSLOG_PRIORITY: Readonly<Record<number, number>> = { 10: 7, 20: 7, 30: 6, 40: 4, 50: 3, 60: 2 }
 
 /** Takes a transition's line as a native journal entry. @returns whether it was taken */
@@ -39,9 +39,13 @@ export interface LogOptions {
 /** A logger of this thread. Each thread writes by itself: a worker's process.stdout would go through the main thread. */
 export function openLog (level: Config['logLevel'], env: NodeJS.ProcessEnv, { journal, gathers = false }: LogOptions = {}): Log {
   const toJournal = writesToJournal(env)
-  const out = new LineWriter(STDOUT, gathers)
+  const out = new LineWriter(STDOUT, gathers, lost => {
+    const line = JSON.stringify({ level: WARN, ...!toJournal && { time: new Date() }, event: 'lines-lost', lost, msg: 'lines could not be written' })
+    return `${toJournal ? `<${SYSLOG_PRIORITY[WARN]}>` : ''}${line}\n`
+  })
   const flush = (): void => out.flush()
-  const options: pino.LoggerOptions = { level, base: null }
+  // Causes stand beside their messages and not in them: many messages have told theirs already.
+  const options: pino.LoggerOptions = { level, base: null, serializers: { err: pino.stdSerializers.errWithCause } }
   if (toJournal) return { logger: pino({ ...options, timestamp: false }, journalStream(out, journal)), flush }
   const pretty = isatty(STDOUT) ? loadPretty() : undefined
   if (pretty !== undefined) return { logger: pino(options, pretty({ sync: true, singleLine: true })), flush }

@@ -5,11 +5,18 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import koffi from 'koffi'
 import t from 'tap'
 import { LineWriter } from '../src/line-writer.ts'
+import { duplicate } from '../src/platform/libc.ts'
 import { newFolder, type Scope } from './helpers/places.ts'
 
 t.setTimeout(60_000)
+
+/** dup2(2): makes a descriptor mean what another one does. */
+function replace (fd: number, by: number): void {
+  koffi.load('libc.so.6').func('int dup2(int from, int to)')(by, fd)
+}
 
 interface Reader {
   /** Where to write. */
@@ -45,13 +52,15 @@ async function openReader (t: Scope): Promise<Reader> {
   }
 }
 
+const lineOfLoss = (lost: number): string => `${lost} lost\n`
+
 const numbered = (count: number, length: number): string[] =>
   Array.from({ length: count }, (_, i) => `${i} ${'é'.repeat(length)}`)
 
 t.test('a writer that does not gather writes each line at once', async t => {
   const path = join(newFolder(t), 'file')
   const fd = openSync(path, 'w')
-  const writer = new LineWriter(fd, false)
+  const writer = new LineWriter(fd, false, lineOfLoss)
   for (const line of ['a\n', 'b\n']) {
     writer.write(line)
     t.match(readFileSync(path, 'utf8'), line)
@@ -62,7 +71,7 @@ t.test('a writer that does not gather writes each line at once', async t => {
 t.test('a writer that gathers writes when it has enough, and what is left soon after', async t => {
   const path = join(newFolder(t), 'file')
   const fd = openSync(path, 'w')
-  const writer = new LineWriter(fd, true)
+  const writer = new LineWriter(fd, true, lineOfLoss)
   const line = `${'x'.repeat(999)}\n`
   for (let i = 0; i < 4; i++) writer.write(line)
   t.equal(readFileSync(path, 'utf8'), '')
@@ -75,7 +84,7 @@ t.test('a writer that gathers writes when it has enough, and what is left soon a
 
 t.test('a reader that stalls holds nobody up, and gets every line once it reads again, whole and in order', async t => {
   const reader = await openReader(t)
-  const writer = new LineWriter(reader.fd, true)
+  const writer = new LineWriter(reader.fd, true, lineOfLoss)
   const lines = numbered(20_000, 100)
   for (const line of [...lines, 'end']) writer.write(`${line}\n`)
   t.same(await reader.linesBefore('end'), lines)
@@ -83,15 +92,15 @@ t.test('a reader that stalls holds nobody up, and gets every line once it reads 
 
 t.test('so does one whose lines are longer than a piece', async t => {
   const reader = await openReader(t)
-  const writer = new LineWriter(reader.fd, false)
+  const writer = new LineWriter(reader.fd, false, lineOfLoss)
   const lines = numbered(5, 300_000)
   for (const line of [...lines, 'end']) writer.write(`${line}\n`)
   t.same(await reader.linesBefore('end'), lines)
 })
 
-t.test('what nobody reads is dropped in the end, by lines, the latest first', async t => {
+t.test('what nobody reads is lost in the end, by lines, the latest first, and how much is told', async t => {
   const reader = await openReader(t)
-  const writer = new LineWriter(reader.fd, true)
+  const writer = new LineWriter(reader.fd, true, lineOfLoss)
   const lines = numbered(60_000, 200)
   for (const line of lines) writer.write(`${line}\n`)
   const last = reader.linesBefore('end')
@@ -99,14 +108,16 @@ t.test('what nobody reads is dropped in the end, by lines, the latest first', as
   await once(reader.socket, 'data')
   writer.flush()
   writer.write('end\n')
-  const kept = await last
+  const read = await last
+  const kept = read.filter(line => !line.endsWith(' lost'))
   t.same(kept, lines.slice(0, kept.length))
+  t.same(read.filter(line => line.endsWith(' lost')), [`${lines.length - kept.length} lost`])
   t.ok(kept.length > 30_000 && kept.length < 50_000, `${kept.length} of ${lines.length} were kept`)
 })
 
 t.test('flushing at the end waits for a stalled reader, but not for ever, and loses nothing', async t => {
   const reader = await openReader(t)
-  const writer = new LineWriter(reader.fd, true)
+  const writer = new LineWriter(reader.fd, true, lineOfLoss)
   const lines = numbered(20_000, 100)
   for (const line of lines) writer.write(`${line}\n`)
   writer.flush()
@@ -116,7 +127,7 @@ t.test('flushing at the end waits for a stalled reader, but not for ever, and lo
 
 t.test('a reader that has gone away is no error', async t => {
   const reader = await openReader(t)
-  const writer = new LineWriter(reader.fd, true)
+  const writer = new LineWriter(reader.fd, true, lineOfLoss)
   reader.socket.destroy()
   await once(reader.socket, 'close')
   t.doesNotThrow(() => {
@@ -127,7 +138,22 @@ t.test('a reader that has gone away is no error', async t => {
 
 t.test('a closed descriptor is no error either', async t => {
   const fd = openSync(join(newFolder(t), 'file'), 'w')
-  const writer = new LineWriter(fd, false)
+  const writer = new LineWriter(fd, false, lineOfLoss)
   closeSync(fd)
   t.doesNotThrow(() => writer.write('lost\n'))
+})
+
+t.test('lines that could not be written are told after the first one that can be, once', {
+  skip: process.platform !== 'linux' && 'only Linux has a device that is always full'
+}, async t => {
+  const path = join(newFolder(t), 'link')
+  const [full, file] = [openSync('/dev/full', 'w'), openSync(path, 'w')]
+  const fd = duplicate(full)
+  const writer = new LineWriter(fd, false, lineOfLoss)
+  for (const line of ['a\n', 'b\n', 'c\n']) writer.write(line)
+  // The disk has room again: the same descriptor, another file behind it.
+  replace(fd, file)
+  for (const line of ['d\n', 'e\n']) writer.write(line)
+  t.equal(readFileSync(path, 'utf8'), 'd\n3 lost\ne\n')
+  for (const each of [full, file, fd]) closeSync(each)
 })

@@ -48,6 +48,35 @@ t.test('elsewhere than in the journal a line is JSON, with its time', async t =>
   t.notOk('pid' in JSON.parse(output) || 'hostname' in JSON.parse(output))
 })
 
+t.test('what caused an error stands beside it, and is not said twice', async t => {
+  const { output } = run(t, "logger.error({ err: new Error('cannot be read: no such file', { cause: new Error('no such file') }) }, 'said')")
+  t.match(JSON.parse(output), { err: { message: 'cannot be read: no such file', cause: { message: 'no such file' } } })
+  t.equal(JSON.parse(output).err.message, 'cannot be read: no such file')
+})
+
+t.test('lines that nobody could take are told, in the journal with their priority', {
+  skip: process.platform !== 'linux' && 'only Linux has a device that is always full'
+}, async t => {
+  for (const toJournal of [false, true]) {
+    const { output } = run(t, `
+      const { openSync } = await import('node:fs')
+      const koffi = (await import('koffi')).default
+      const dup2 = koffi.load('libc.so.6').func('int dup2(int from, int to)')
+      const dup = koffi.load('libc.so.6').func('int dup(int fd)')
+      const kept = dup(1)
+      dup2(openSync('/dev/full', 'w'), 1)
+      logger.info('lost')
+      log.flush()
+      dup2(kept, 1)
+      logger.info('kept')
+      log.flush()`, { toJournal })
+    const [kept = '', loss = ''] = output.trimEnd().split('\n')
+    t.match(kept, 'kept')
+    t.match(loss, toJournal ? /^<4>\{/ : /^\{/)
+    t.match(JSON.parse(loss.replace('<4>', '')), { level: 40, event: 'lines-lost', lost: 1, ...!toJournal && { time: String } })
+  }
+})
+
 t.test('in the journal each line bears its priority, and no time', async t => {
   const { output } = run(t, `
     for (const level of ['trace', 'debug', 'info', 'warn', 'error', 'fatal']) logger[level]({ event: level }, level)`, { toJournal: true })
