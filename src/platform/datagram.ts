@@ -22,8 +22,18 @@ const SCM_RIGHTS = 1
 const CONTROL_LENGTH = 20
 const CONTROL_SPACE = 24
 
-/** @throws Error where no socket can be opened */
+let opened: Send | undefined
+
+/**
+ * @returns what sends from the one socket of this process
+ * @throws Error where it cannot be opened
+ */
 export function openDatagrams (): Send {
+  opened ??= open()
+  return opened
+}
+
+function open (): Send {
   const library = koffi.load('libc.so.6')
   const Piece = koffi.struct({ base: 'void *', length: 'size_t' })
   const Message = koffi.struct({

@@ -5,6 +5,10 @@ import { connectSystemd, entryOf } from '../../src/platform/systemd.ts'
 import { hasDatagrams, NotifySocket, StalledSocket } from '../helpers/notify-socket.ts'
 import { root } from '../helpers/places.ts'
 
+t.test('there is one socket, however often it is asked for', { skip: !hasDatagrams && 'only on Linux' }, async t => {
+  t.equal(openDatagrams(), openDatagrams())
+})
+
 t.test('a message arrives, and where nobody listens it is said', { skip: !hasDatagrams && 'only on Linux' }, async t => {
   const send = openDatagrams()
   const notify = new NotifySocket(t)
