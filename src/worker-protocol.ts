@@ -1,5 +1,6 @@
 // What the control plane and a worker thread say to each other, besides the shared memory of the switch.
 
+import type { MessagePort } from 'node:worker_threads'
 import type { Config } from './config.ts'
 import type { Notice } from './maintenance/responses.ts'
 import type { SwitchMemory } from './maintenance/switch.ts'
@@ -14,6 +15,11 @@ export interface WorkerData {
   memory: SwitchMemory
   notice: Notice
   config: Pick<Config, 'app' | 'publicDir' | 'logLevel' | 'trustProxy'>
+}
+
+/** The same, with the worker's end of the channel on which the rest is said. */
+export interface HandedOver extends WorkerData {
+  port: MessagePort
 }
 
 export type ToWorker =

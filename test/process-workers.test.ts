@@ -1,8 +1,14 @@
 // Workers that crash, exit or hang: they fail what they were serving and nothing else.
 
+import { execFileSync } from 'node:child_process'
+import { chownSync, mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
-import { Gate, fixture, type Scope } from './helpers/places.ts'
-import { startService, type ServiceProcess } from './helpers/service.ts'
+import { call } from './helpers/call.ts'
+import { Gate, fixture, newFolder, type Scope } from './helpers/places.ts'
+import { ServiceProcess, startService } from './helpers/service.ts'
+
+const NOBODY = 65534
 
 t.setTimeout(120_000)
 t.jobs = 3
@@ -79,6 +85,78 @@ for (const code of [0, 3]) {
     t.equal((await service.get()).status, 200)
   })
 }
+
+t.test('what an application posts to its parentPort goes nowhere', async t => {
+  const { service, gate } = await start(t)
+  const held = service.get('/hold')
+  await service.line('app-holding')
+  t.equal((await service.get('/post')).status, 200)
+  // It has been heard by the time a second answer came.
+  t.equal((await service.get('/post')).status, 200)
+  service.send('SIGUSR1')
+  t.match(await service.line('maintenance-entered'), { inFlight: 1 })
+  t.equal((await service.get()).status, 503)
+  t.same(service.linesOf('maintenance-drained'), [])
+  t.same(service.linesOf('worker-died'), [])
+  gate.open()
+  await service.line('maintenance-drained')
+  t.equal((await held).status, 200)
+})
+
+t.test('a stand-in that is not needed any more when it has loaded refuses nobody', async t => {
+  const { service, gate } = await start(t)
+  const socket = join(service.folder, 'run/control.sock')
+  const blocked = service.get('/block')
+  await service.line('app-blocking')
+  for (let silentMs = 0; silentMs < 1_000;) {
+    const { json } = await call(socket, 'GET', '/v1/status')
+    ;[{ silentMs }] = json?.workers as [{ silentMs: number }]
+  }
+  await call(socket, 'PUT', '/v1/maintenance', {})
+  t.match(await call(socket, 'DELETE', '/v1/maintenance'), { status: 200, json: { mode: 'live' } })
+  const answers = Array.from({ length: 10 }, async () => (await service.get()).status)
+  // Until the stand-in is gone.
+  for (let workers = 2; workers > 1;) {
+    const { json } = await call(socket, 'GET', '/v1/status')
+    workers = (json?.workers as unknown[]).length
+  }
+  gate.open()
+  t.same(await Promise.all(answers), answers.map(() => 200))
+  t.equal((await blocked).status, 200)
+})
+
+t.test('where no thread can be made the process stays in maintenance, and tries again', {
+  skip: process.getuid?.() !== 0 && 'only root may become somebody whose threads are limited'
+}, async t => {
+  const gate = new Gate(t)
+  const folder = newFolder(t)
+  for (const each of [dirname(gate.path), folder, join(folder, 'state'), join(folder, 'run'), join(folder, 'cache')]) {
+    mkdirSync(each, { recursive: true })
+    chownSync(each, NOBODY, NOBODY)
+  }
+  const asNobody = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups']
+  const service = new ServiceProcess(t, {
+    folder,
+    through: ['setpriv', ...asNobody],
+    env: { APP: fixture('application.ts'), GATE: gate.path, CACHE_DIRECTORY: join(folder, 'cache') }
+  })
+  await service.line('serving')
+  const crash = service.get('/crash-later').catch(() => 'failed')
+  await service.line('app-holding')
+  service.send('SIGUSR1')
+  await service.line('maintenance-entered')
+  const limitThreads = (most: number): unknown =>
+    execFileSync('setpriv', [...asNobody, 'prlimit', `--pid=${service.pid}`, `--nproc=${most}:`])
+  // It has all that it may have.
+  limitThreads(1)
+  gate.open()
+  await service.line('worker-died', { role: 'stand-in' })
+  t.match(await service.line('worker-died', { role: 'application', retryMs: 1000 }), { err: { message: 'EAGAIN' } })
+  t.equal(await crash, 'failed')
+  limitThreads(1_000)
+  await service.line('worker-serving', { role: 'application' })
+  t.equal((await service.get()).status, 503)
+})
 
 t.test('a worker that hangs is reported, and told well when it answers again', async t => {
   const { service, gate } = await start(t)

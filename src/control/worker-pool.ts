@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Notice } from '../maintenance/responses.ts'
+import { TERMINATE_AFTER_MS } from '../stopping.ts'
 import type { WorkerData } from '../worker-protocol.ts'
 import type { Straggler, WorkerStatus } from './protocol.ts'
 import { WorkerSlot, type SlotPorts } from './worker-slot.ts'
@@ -23,8 +24,6 @@ const ANSWERS_MS = 1_000
 const MOST_FAILURES = 5
 // The stand-in's answers take no time: this is for connections that were just accepted.
 const STAND_IN_GRACE_MS = 5_000
-// How long ending the threads may take once their grace is over.
-const TERMINATE_MS = 1_000
 // A worker that does not answer so soon hangs, and is named as such.
 const ASK_MS = 250
 const DRAINED_HOOKS_MS = 10_000
@@ -72,7 +71,7 @@ export class WorkerPool {
   /** To be called when the mode has changed: the page may need a stand-in, or no longer. */
   modeChanged (): void {
     // What failed during maintenance, when the database may have been away, says nothing about now.
-    if (this.#isLive) for (const slot of this.#applications) slot.forgive()
+    if (this.#isLive) for (const slot of this.#applications) slot.deaths.forgive()
     this.#arrangeStandIn()
   }
 
@@ -88,7 +87,7 @@ export class WorkerPool {
   /** Resolves when every application worker serves; those that wait for another try get it now. */
   async whenServing (signal: AbortSignal): Promise<void> {
     for (const slot of this.#applications) {
-      if (slot.isRetrying) slot.start()
+      if (slot.deaths.isRetrying) slot.start()
     }
     await this.#until(() => this.isServing(), signal)
   }
@@ -105,7 +104,7 @@ export class WorkerPool {
 
   /** How often a worker died or hung and had to be replaced. */
   get replacements (): number {
-    return this.#slots.reduce((sum, { deaths }) => sum + deaths, 0)
+    return this.#slots.reduce((sum, { deaths }) => sum + deaths.total, 0)
   }
 
   /** The oldest of what is in flight, in all workers that answer. */
@@ -145,7 +144,7 @@ export class WorkerPool {
     for (const slot of this.#slots) slot.close(graceMs)
     const gone = this.#until(() => this.#slots.every(({ isEmpty }) => isEmpty))
     const late = new AbortController()
-    await Promise.race([gone, sleep(graceMs + TERMINATE_MS, undefined, { signal: late.signal }).catch(() => {})])
+    await Promise.race([gone, sleep(graceMs + TERMINATE_AFTER_MS, undefined, { signal: late.signal }).catch(() => {})])
     late.abort()
     for (const slot of this.#slots) slot.terminate()
     await gone
@@ -157,9 +156,10 @@ export class WorkerPool {
 
   #tick (): void {
     const now = performance.now()
-    if (now - this.#lastTickMs > 2 * TICK_MS) for (const slot of this.#slots) slot.wasAsleep()
+    const lateMs = now - this.#lastTickMs - TICK_MS
+    if (lateMs > TICK_MS) for (const slot of this.#slots) slot.wasAsleep(lateMs)
     this.#lastTickMs = now
-    for (const slot of this.#slots) slot.feel()
+    for (const slot of this.#slots) slot.feel(now)
     this.#changed()
   }
 
@@ -173,11 +173,11 @@ export class WorkerPool {
 
   #giveUpIfHopeless (): void {
     if (this.#phase !== 'running' || !this.#isLive) return
-    for (const { failures: { count, lastError } } of this.#applications) {
-      if (count < MOST_FAILURES) continue
+    for (const { deaths: { inRow, lastError } } of this.#applications) {
+      if (inRow < MOST_FAILURES) continue
       this.#phase = 'closing'
       this.#options.giveUp(new ServiceError('ERR_APP_DYING',
-        `the application died ${count} times in a row, last of: ${messageOf(lastError)}`, lastError))
+        `the application died ${inRow} times in a row, last of: ${messageOf(lastError)}`, lastError))
       return
     }
   }
@@ -186,11 +186,9 @@ export class WorkerPool {
   #arrangeStandIn (): void {
     if (this.#phase !== 'running') return
     const isNeeded = !this.#isLive && !this.#applications.some(answers)
-    if (!isNeeded) {
-      if (this.#standIn.state === 'serving') this.#standIn.close(STAND_IN_GRACE_MS)
-    } else if (this.#standIn.isEmpty && !this.#standIn.isRetrying) {
-      this.#standIn.start()
-    }
+    // One that has not got the socket yet never gets it.
+    if (!isNeeded) this.#standIn.close(STAND_IN_GRACE_MS)
+    else if (this.#standIn.isEmpty && !this.#standIn.deaths.isRetrying) this.#standIn.start()
   }
 
   async #until (isTrue: () => boolean, signal?: AbortSignal): Promise<void> {

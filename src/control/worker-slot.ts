@@ -3,9 +3,10 @@
 import { closeSync } from 'node:fs'
 import type { Switch } from '../maintenance/switch.ts'
 import type { Answers, Question, ToWorker, WorkerData, WorkerRole } from '../worker-protocol.ts'
+import { Deaths } from './deaths.ts'
 import type { WorkerStatus } from './protocol.ts'
 import { Pulse } from './pulse.ts'
-import { startThread, type WorkerThread } from './worker-thread.ts'
+import { startThread, toError, type WorkerThread } from './worker-thread.ts'
 
 export interface SlotPorts {
   switch: Switch
@@ -15,6 +16,8 @@ export interface SlotPorts {
   /** @returns a descriptor of the listening socket that the worker will own */
   duplicateListener (): number
   report (event: WorkerEvent): void
+  /** Makes a thread; another than the real one for tests. */
+  startThread?: typeof startThread
   /** The state has changed. */
   changed (): void
 }
@@ -27,24 +30,21 @@ export type WorkerEvent =
   | { event: 'worker-replaced', worker: number, inFlight: number, silentMs: number }
 
 const STUCK_AFTER_MS = 3_000
-const FIRST_RETRY_MS = 500
-const LONGEST_RETRY_MS = 30_000
-// A worker that served for so long was well.
-const STABLE_MS = 60_000
 
 export class WorkerSlot {
   readonly role: WorkerRole
   readonly number: number
   readonly #ports: SlotPorts
-  readonly #pulse = new Pulse()
+  readonly deaths = new Deaths()
   #state: WorkerStatus['state'] = 'down'
   #thread: WorkerThread | undefined
-  #retry: NodeJS.Timeout | undefined
+  #pulse = new Pulse(performance.now())
+  /** What its beats were when it was found to be stuck. */
+  #beatsWhenStuck = 0
+  /** Whether its thread is being ended: it may beat yet, and is beyond help. */
+  #isGivenUp = false
   #offeredFd: number | undefined
-  #servingSinceMs = 0
-  #failures = 0
-  #deaths = 0
-  #lastError: Error | undefined
+  #servingSinceMs: number | undefined
 
   constructor (role: WorkerRole, number: number, ports: SlotPorts) {
     this.role = role
@@ -60,21 +60,6 @@ export class WorkerSlot {
     return this.#thread === undefined
   }
 
-  /** Whether a next try is waited for. */
-  get isRetrying (): boolean {
-    return this.#retry !== undefined
-  }
-
-  /** Deaths in a row, each soon after the one before, and what the last one died of. */
-  get failures (): { count: number, lastError: Error | undefined } {
-    return { count: this.#failures, lastError: this.#lastError }
-  }
-
-  /** How often a worker died here, in all. */
-  get deaths (): number {
-    return this.#deaths
-  }
-
   get status (): WorkerStatus {
     return {
       worker: this.number,
@@ -85,31 +70,30 @@ export class WorkerSlot {
     }
   }
 
-  /** Starts a thread, unless there is one. */
+  /** Starts a thread, unless there is one. One that cannot be started has died. */
   start (): void {
-    this.#cancelRetry()
+    this.deaths.cancelRetry()
     if (this.#thread !== undefined) return
     this.#state = 'loading'
-    this.#pulse.reset(performance.now())
-    const thread = this.#thread = startThread(this.#ports.workerData(this.role, this.number), {
-      ready: () => {
-        if (this.#state !== 'loading') return
-        try {
-          this.#offeredFd = this.#ports.duplicateListener()
-          thread.tell({ type: 'listen', fd: this.#offeredFd })
-        } catch (error) {
-          thread.terminate(error)
-        }
-      },
-      serving: () => {
-        if (this.#state !== 'loading') return
-        this.#state = 'serving'
-        this.#servingSinceMs = performance.now()
-        this.#ports.report({ event: 'worker-serving', worker: this.number, role: this.role })
-        this.#ports.changed()
-      },
-      ended: error => this.#ended(error)
-    })
+    this.#isGivenUp = false
+    this.#pulse = new Pulse(performance.now())
+    try {
+      const { startThread: start = startThread } = this.#ports
+      this.#thread = start(this.#ports.workerData(this.role, this.number), {
+        ready: () => this.#offer(),
+        serving: () => {
+          if (!this.#isLoading) return
+          this.#state = 'serving'
+          this.#servingSinceMs = performance.now()
+          this.#ports.report({ event: 'worker-serving', worker: this.number, role: this.role })
+          this.#ports.changed()
+        },
+        ended: error => this.#ended(error)
+      })
+    } catch (error) {
+      // No thread is left, or no memory: with EAGAIN, pthread_create(3).
+      this.#ended(toError(error))
+    }
   }
 
   tell (message: ToWorker): void {
@@ -123,12 +107,13 @@ export class WorkerSlot {
 
   /** Closes the worker for good, within the grace. */
   close (graceMs: number): void {
-    this.#cancelRetry()
+    this.deaths.cancelRetry()
     if (this.#thread === undefined || this.#state === 'closing') return
-    const hasNothingToFinish = this.#state === 'loading'
+    // Without the socket it has nothing to finish. With it, it may have accepted somebody already.
+    const hasSocket = this.#offeredFd !== undefined
     this.#state = 'closing'
-    if (hasNothingToFinish) this.#thread.terminate()
-    else this.#thread.tell({ type: 'close', graceMs })
+    if (hasSocket) this.#thread.tell({ type: 'close', graceMs })
+    else this.#thread.terminate()
   }
 
   /** Ends the thread wherever it is. */
@@ -136,32 +121,43 @@ export class WorkerSlot {
     this.#thread?.terminate()
   }
 
-  /** Counts deaths in a row from zero. */
-  forgive (): void {
-    this.#failures = 0
-  }
-
-  /** The whole process was stopped, or starved: that says nothing about the worker. */
-  wasAsleep (): void {
-    this.#pulse.reset(performance.now())
+  /** For so long the whole process was stopped, or starved: that says nothing about the worker. */
+  wasAsleep (ms: number): void {
+    this.#pulse.excuse(ms)
   }
 
   /** Feels the pulse: a worker that is silent is reported, and in the end replaced. */
-  feel (): void {
-    if (this.#thread === undefined) return
-    const silentMs = Math.round(this.#silentMs(performance.now()))
+  feel (nowMs: number): void {
+    if (this.#thread === undefined || this.#isGivenUp) return
+    const beats = this.#ports.switch.beats(this.number)
+    const silentMs = Math.round(this.#silentMs(nowMs))
     const about = { worker: this.number, inFlight: this.#inFlight, silentMs }
     if (this.#state === 'serving' && silentMs >= STUCK_AFTER_MS) {
       this.#state = 'stuck'
+      this.#beatsWhenStuck = beats
       this.#ports.report({ event: 'worker-stuck', ...about })
-    } else if (this.#state === 'stuck' && silentMs < STUCK_AFTER_MS) {
+    } else if (this.#state === 'stuck' && beats !== this.#beatsWhenStuck) {
       this.#state = 'serving'
       this.#ports.report({ event: 'worker-recovered', worker: this.number })
     }
-    if (silentMs >= this.#ports.stuckTimeoutMs && this.#state !== 'closing') {
+    if (silentMs >= this.#ports.stuckTimeoutMs) {
+      this.#isGivenUp = true
       this.#ports.report({ event: 'worker-replaced', ...about })
-      this.#pulse.reset(performance.now())
       this.#thread.terminate(new Error(`it had not answered for ${silentMs} ms`))
+    }
+  }
+
+  get #isLoading (): boolean {
+    return this.#state === 'loading' && !this.#isGivenUp
+  }
+
+  #offer (): void {
+    if (!this.#isLoading) return
+    try {
+      this.#offeredFd = this.#ports.duplicateListener()
+      this.#thread?.tell({ type: 'listen', fd: this.#offeredFd })
+    } catch (error) {
+      this.#thread?.terminate(error)
     }
   }
 
@@ -182,24 +178,14 @@ export class WorkerSlot {
     this.#ports.switch.forget(this.number)
     this.#thread = undefined
     this.#state = 'down'
-    if (!wasClosing) this.#retryAfter(error ?? new Error('its thread was ended by the application (process.exit)'), inFlight)
+    if (!wasClosing) this.#retry(error ?? new Error('its thread was ended by the application (process.exit)'), inFlight)
     this.#ports.changed()
   }
 
-  #retryAfter (err: Error, inFlight: number): void {
-    const served = this.#servingSinceMs > 0 && performance.now() - this.#servingSinceMs > STABLE_MS
-    this.#failures = served ? 1 : this.#failures + 1
-    this.#servingSinceMs = 0
-    this.#deaths++
-    this.#lastError = err
-    // The first time is without delay: a single crash should not be felt.
-    const retryMs = this.#failures === 1 ? 0 : Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 2), LONGEST_RETRY_MS)
-    this.#retry = setTimeout(() => this.start(), retryMs)
+  #retry (err: Error, inFlight: number): void {
+    const servedMs = this.#servingSinceMs === undefined ? 0 : performance.now() - this.#servingSinceMs
+    this.#servingSinceMs = undefined
+    const retryMs = this.deaths.add(err, servedMs, () => this.start())
     this.#ports.report({ event: 'worker-died', worker: this.number, role: this.role, inFlight, retryMs, err })
-  }
-
-  #cancelRetry (): void {
-    clearTimeout(this.#retry)
-    this.#retry = undefined
   }
 }

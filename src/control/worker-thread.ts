@@ -1,7 +1,7 @@
 // One worker thread, from its start to its end. What to do about it is the pool's business.
 
-import { Worker } from 'node:worker_threads'
-import type { Answers, FromWorker, Question, ToWorker, WorkerData } from '../worker-protocol.ts'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Answers, FromWorker, HandedOver, Question, ToWorker, WorkerData } from '../worker-protocol.ts'
 
 export interface ThreadEvents {
   /** It has loaded and wants the socket. */
@@ -21,22 +21,36 @@ export interface WorkerThread {
 
 const ENTRY = new URL('../serve/worker.ts', import.meta.url)
 
+/**
+ * What is said goes through a channel of its own: what an application posts to its parentPort is none of it.
+ * @throws Error where no thread can be made
+ */
 export function startThread (data: WorkerData, events: ThreadEvents): WorkerThread {
-  const worker = new Worker(ENTRY, { workerData: data, name: `${data.role} ${data.slot}` })
+  const { port1: port, port2 } = new MessageChannel()
+  let worker: Worker
+  try {
+    worker = new Worker(ENTRY, {
+      workerData: { ...data, port: port2 } satisfies HandedOver, transferList: [port2], name: `${data.role} ${data.slot}`
+    })
+  } catch (error) {
+    port.close()
+    throw error
+  }
   let cause: Error | undefined
   const awaited = new Map<number, (answer: unknown) => void>()
   let asked = 0
-  worker.on('message', (message: FromWorker) => {
+  port.on('message', (message: FromWorker) => {
     if (message.type === 'answer') awaited.get(message.id)?.(message.answer)
     else events[message.type]()
   })
   worker.on('error', error => { cause = toError(error) })
   worker.on('exit', code => {
+    port.close()
     for (const giveUp of awaited.values()) giveUp(undefined)
     events.ended(cause ?? (code === 0 ? undefined : new Error(`its thread exited with code ${code}`)))
   })
   return {
-    tell: message => worker.postMessage(message),
+    tell: message => port.postMessage(message),
     async ask<Q extends Question> (question: Q, timeoutMs: number) {
       const id = ++asked
       const answer = await new Promise(resolve => {
@@ -45,7 +59,7 @@ export function startThread (data: WorkerData, events: ThreadEvents): WorkerThre
           clearTimeout(timer)
           resolve(answer)
         })
-        worker.postMessage({ type: 'ask', id, question } satisfies ToWorker)
+        port.postMessage({ type: 'ask', id, question } satisfies ToWorker)
       })
       awaited.delete(id)
       return answer as Answers[Q] | undefined
@@ -57,6 +71,7 @@ export function startThread (data: WorkerData, events: ThreadEvents): WorkerThre
   }
 }
 
-function toError (thrown: unknown): Error {
+/** Whatever was thrown, as an error. */
+export function toError (thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(`thrown: ${String(thrown)}`)
 }

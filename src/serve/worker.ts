@@ -2,19 +2,18 @@
 // nothing about the mode.
 
 import { flushCompileCache } from 'node:module'
-import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+import { isMainThread, workerData } from 'node:worker_threads'
 import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
-import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
+import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type HandedOver, type Question, type ToWorker } from '../worker-protocol.ts'
 import { closeGracefully } from './close.ts'
 import type { Served } from './served.ts'
 
 // Nobody reads more, and thousands may be in flight.
 const MOST_LISTED = 20
 
-if (isMainThread || parentPort === null) throw new Error('worker.ts runs in a worker thread only')
-const port = parentPort
-const data = workerData as WorkerData
+if (isMainThread) throw new Error('worker.ts runs in a worker thread only')
+const { port, ...data } = workerData as HandedOver
 const gate = new Gate(data.memory, data.slot)
 const log = openLog(data.config.logLevel, process.env, { gathers: true })
 
@@ -28,10 +27,11 @@ setInterval(() => {
 
 const served = await load()
 const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
-  drained: () => served.drained(),
+  // Too late is too late: an application that is live needs what it would put away, and what was admitted since is
+  // nobody's business.
+  drained: async () => gate.mode === 'live' ? [] : await served.drained(),
   list: async () => [...served.inFlight].slice(0, MOST_LISTED).map(({ what, startedMs, clientGone }) =>
     ({ what, ageMs: Math.round(performance.now() - startedMs), clientGone })),
-  // Too late is too late: what was admitted since is nobody's business.
   cut: async () => gate.mode === 'live' ? 0 : [...served.inFlight].filter(entry => entry.cut()).length
 }
 // Both errors are the end of this thread: with a descriptor that cannot be listened on there is nothing to do.

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { Switch } from '../../src/maintenance/switch.ts'
-import type { FromWorker, ToWorker, WorkerData } from '../../src/worker-protocol.ts'
+import type { FromWorker, HandedOver, ToWorker, WorkerData } from '../../src/worker-protocol.ts'
 import { ask, page, until } from '../helpers/http.ts'
 import { shareSocket } from '../helpers/shared-socket.ts'
 import { workerData } from '../helpers/worker-data.ts'
@@ -13,15 +13,25 @@ const GRACE_MS = 5_000
 t.jobs = 4
 
 function start (t: Test, data: WorkerData) {
-  const worker = new Worker(new URL('../../src/serve/worker.ts', import.meta.url), { workerData: data })
-  t.teardown(() => worker.terminate())
+  const { port1: port, port2 } = new MessageChannel()
+  const worker = new Worker(new URL('../../src/serve/worker.ts', import.meta.url), {
+    workerData: { ...data, port: port2 } satisfies HandedOver, transferList: [port2]
+  })
+  t.teardown(async () => {
+    await worker.terminate()
+    port.close()
+  })
   return {
     worker,
     theSwitch: new Switch(data.memory),
-    tell: (message: ToWorker): void => worker.postMessage(message),
+    tell: (message: ToWorker): void => port.postMessage(message),
     async hear (type: FromWorker['type']): Promise<void> {
-      const [message] = await once(worker, 'message') as [FromWorker]
+      const [message] = await once(port, 'message') as [FromWorker]
       t.equal(message.type, type)
+    },
+    async answer (): Promise<unknown> {
+      const [message] = await once(port, 'message') as [FromWorker]
+      return message.type === 'answer' && message.answer
     }
   }
 }
@@ -73,6 +83,19 @@ t.test('a descriptor that cannot be listened on is the end of it', async t => {
   tell({ type: 'listen', fd: 99_999 })
   const [error] = await once(worker, 'error')
   t.ok(error instanceof Error)
+})
+
+t.test('asked to put away only after it was opened again, the application keeps what it holds', async t => {
+  const app = t.testdir({
+    'app.mjs': "export default async app => { app.maintenance.onDrained(() => { throw new Error('put away') }) }", 'package.json': '{}'
+  })
+  const { answer, hear, tell, theSwitch } = start(t, workerData({ app: `${app}/app.mjs` }))
+  await hear('ready')
+  tell({ type: 'ask', id: 1, question: 'drained' })
+  t.same(await answer(), [])
+  theSwitch.mode = 'maintenance'
+  tell({ type: 'ask', id: 2, question: 'drained' })
+  t.same(await answer(), ['put away'])
 })
 
 t.test('it ends although its application leaves timers behind', async t => {
