@@ -9,44 +9,49 @@ import { messageOf } from './errors.ts'
 export type CheckTarget = { kind: 'http', url: URL } | { kind: 'tcp', host: string, port: number } | { kind: 'unix', path: string }
 
 const TIMEOUT_MS = 10_000
+const EXPECTED = 'expected http://…, https://…, tcp://host:port or the absolute path of a Unix socket'
 
 /** @throws Error saying what would be right */
 export function parseCheckTarget (value: string): CheckTarget {
   if (value.startsWith('/')) return { kind: 'unix', path: value }
-  let url
-  try {
-    url = new URL(value)
-  } catch {
-    throw new Error('expected http://…, https://…, tcp://host:port or the absolute path of a Unix socket')
-  }
+  // Without the slashes `http:5432` would be the address 0.0.21.56.
+  const url = /^[a-z]+:\/\/[^/]/i.test(value) ? URL.parse(value) : null
+  if (url === null || url.port === '0') throw new Error(EXPECTED)
   if (url.protocol === 'http:' || url.protocol === 'https:') return { kind: 'http', url }
-  if (url.protocol === 'tcp:' && url.port !== '' && ['', '/'].includes(url.pathname)) {
+  if (url.protocol === 'tcp:' && url.hostname !== '' && url.port !== '' && ['', '/'].includes(url.pathname)) {
     // URL keeps the brackets of an IPv6 address, and connect() does not know them.
     return { kind: 'tcp', host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
   }
-  throw new Error('expected http://…, https://…, tcp://host:port or the absolute path of a Unix socket')
+  throw new Error(EXPECTED)
 }
 
-/** @returns what the check saw where it did not pass: undefined means well */
-export async function runCheck (target: CheckTarget, timeoutMs: number = TIMEOUT_MS): Promise<string | undefined> {
+/**
+ * @returns what the check saw where it did not pass: undefined means well
+ * @throws the signal's reason, when it is aborted
+ */
+export async function runCheck (
+  target: CheckTarget, signal: AbortSignal, timeoutMs: number = TIMEOUT_MS
+): Promise<string | undefined> {
+  const late = AbortSignal.timeout(timeoutMs)
+  const either = AbortSignal.any([signal, late])
   try {
-    if (target.kind === 'http') await checkHttp(target.url, timeoutMs)
-    else await checkConnection(target.kind === 'unix' ? { path: target.path } : target, timeoutMs)
+    if (target.kind === 'http') await checkHttp(target.url, either)
+    else await checkConnection(target.kind === 'unix' ? { path: target.path } : target, either)
     return undefined
   } catch (error) {
+    signal.throwIfAborted()
+    if (late.aborted) return `no ${target.kind === 'http' ? 'answer' : 'connection'} within ${timeoutMs / 1000} s`
     // Where a name has several addresses Node puts each failure into an AggregateError without a message.
     return error instanceof AggregateError ? error.errors.map(messageOf).join('; ') : messageOf(error)
   }
 }
 
 // Any 2xx passes. Redirects are not followed: they often lead to a login page, which proves nothing.
-async function checkHttp (url: URL, timeoutMs: number): Promise<void> {
+async function checkHttp (url: URL, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const ask = url.protocol === 'https:' ? httpsRequest : httpRequest
-    const request = ask(url, { agent: false, headers: { 'User-Agent': 'myserver-check' }, signal: AbortSignal.timeout(timeoutMs) })
-    request.once('error', error => reject(error.name === 'AbortError' || error.name === 'TimeoutError'
-      ? new Error(`no answer within ${timeoutMs / 1000} s`)
-      : error))
+    const request = ask(url, { agent: false, headers: { 'User-Agent': 'myserver-check' }, signal })
+    request.once('error', reject)
     request.once('response', response => {
       response.resume()
       const { statusCode = 0 } = response
@@ -58,14 +63,13 @@ async function checkHttp (url: URL, timeoutMs: number): Promise<void> {
   })
 }
 
-async function checkConnection (where: { path: string } | { host: string, port: number }, timeoutMs: number): Promise<void> {
+async function checkConnection (where: { path: string } | { host: string, port: number }, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const socket = connect({ ...where, timeout: timeoutMs })
+    const socket = connect({ ...where, signal })
     socket.once('connect', () => {
       socket.destroy()
       resolve()
     })
-    socket.once('timeout', () => socket.destroy(new Error(`no connection within ${timeoutMs / 1000} s`)))
     socket.once('error', reject)
   })
 }

@@ -6,7 +6,8 @@ import type { Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
 import { openListener, type Listener } from './control/listener.ts'
 import { Operator } from './control/operator.ts'
-import { DurableRecord, inDoubt, type RecordState } from './control/record.ts'
+import { DurableRecord } from './control/record.ts'
+import { inDoubt, type RecordState } from './control/record-format.ts'
 import { logEvent, statusText, type ServiceEvent } from './control/reporting.ts'
 import { runCheck } from './reopening-check.ts'
 import type { Intent, Signals } from './control/signals.ts'
@@ -96,7 +97,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     record,
     witness: storedWitness(systemd, inherited.has(WITNESS)),
     application: pool,
-    check: check && (() => runCheck(check)),
+    check: check && (signal => runCheck(check, signal)),
     clock: { now: () => new Date(), monotonicMs: () => performance.now() },
     after (delayMs, callback) {
       const timer = setTimeout(callback, delayMs)

@@ -14,7 +14,7 @@ import { newFolder, type Scope } from './helpers/places.ts'
 const TIMEOUT_MS = 10_000
 
 async function check (target: string, timeoutMs = TIMEOUT_MS): Promise<string | undefined> {
-  return await runCheck(parseCheckTarget(target), timeoutMs)
+  return await runCheck(parseCheckTarget(target), new AbortController().signal, timeoutMs)
 }
 
 async function listen (t: Scope, server: TcpServer | Server, where: object = { host: '127.0.0.1', port: 0 }): Promise<number> {
@@ -173,8 +173,20 @@ t.test('every kind of target is told apart', async t => {
   t.match(parseCheckTarget('https://db/healthy'), { kind: 'http' })
 })
 
-for (const value of ['', 'db:5432', 'tcp://db', 'tcp://db:5432/path', 'tcp://db:70000', 'postgres://db', 'run/db.sock', 'ftp://db:21']) {
+for (const value of ['', 'db:5432', 'tcp://db', 'tcp://db:5432/path', 'tcp://db:70000', 'postgres://db', 'run/db.sock', 'ftp://db:21', 'tcp://db:0',
+  'tcp://:5432', 'http://db:0/', 'http:5432', 'http:/db', 'https:db']) {
   t.test(`"${value}" is no target, and what would be is told`, async t => {
     t.throws(() => parseCheckTarget(value), { message: /^expected http:\/\/…, https:\/\/…, tcp:\/\/host:port or the absolute path/ })
+  })
+}
+
+for (const [what, target] of [['an answer', 'http'], ['a connection', 'tcp']] as const) {
+  t.test(`a check that waits for ${what} ends at once when it is not wanted any more`, async t => {
+    const stop = new AbortController()
+    const server = await listen(t, createTcpServer(() => stop.abort('stopping')))
+    const where = target === 'http' ? `http://127.0.0.1:${server}` : 'tcp://192.0.2.1:5432'
+    if (target === 'tcp') stop.abort('stopping')
+    await t.rejects(runCheck(parseCheckTarget(where), stop.signal, TIMEOUT_MS).catch((why: unknown) => { throw new Error(String(why)) }),
+      { message: 'stopping' })
   })
 }

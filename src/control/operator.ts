@@ -5,39 +5,29 @@ import type { Mode } from '../maintenance/switch.ts'
 import { messageOf } from '../errors.ts'
 import { DrainWatch } from './drain-watch.ts'
 import { EndWatch } from './end-watch.ts'
-import { isOverdue, type End, type Holder } from './holders.ts'
-import { OPERATOR, type Outcome } from './protocol.ts'
-import type { RecordState } from './record.ts'
+import { claim, type Holder, type Said } from './holders.ts'
+import { Keeper, type KeeperEvent, type KeeperPorts } from './keeper.ts'
+import { Leave, type Interruption, type LeaveEvent, type LeavePorts } from './leave.ts'
+import { OPERATOR, STOPPING, type Outcome } from './protocol.ts'
+import type { RecordState } from './record-format.ts'
 
-export interface OperatorPorts {
+export interface OperatorPorts extends Pick<KeeperPorts, 'record' | 'witness' | 'after'>, Pick<LeavePorts, 'check'> {
   switch: {
     mode: Mode
     /** What is in flight that the mode would refuse. */
     inFlight (mode: Mode): number
   }
-  record: {
-    write (state: RecordState): void
-    /** Makes sure that an old record is not believed. @returns whether it did */
-    disown (): boolean
-  }
-  /** A second witness beside the record, which survives a restart when the disk does not; see docs/architecture.md. */
-  witness: { set (): void, clear (): void }
-  application: {
-    isServing (): boolean
-    /** Resolves when every worker serves the application; rejects when aborted. */
-    whenServing (signal: AbortSignal): Promise<void>
+  application: LeavePorts['application'] & {
     /** Lets the application put away what it holds of the database. @returns what failed */
     drained (): Promise<readonly string[]>
   }
-  /** @returns what the reopening check saw where it did not pass; undefined port: none is configured */
-  check: (() => Promise<string | undefined>) | undefined
   clock: { now (): Date, monotonicMs (): number }
-  /** Calls back once. @returns cancels it */
-  after (delayMs: number, callback: () => void): () => void
   report (event: OperatorEvent): void
 }
 
 export type OperatorEvent =
+  | KeeperEvent
+  | LeaveEvent
   | { event: 'maintenance-entered', holder: string, by: string, reason?: string, until?: Date, inFlight: number, durable: boolean }
   | { event: 'maintenance-joined' | 'maintenance-updated', holder: string, by: string, reason?: string, until?: Date }
   | { event: 'maintenance-unchanged', mode: RecordState['mode'], by: string }
@@ -45,22 +35,14 @@ export type OperatorEvent =
   | { event: 'maintenance-drained', tookMs: number }
   | { event: 'maintenance-overdue', holder: string, until: Date }
   | { event: 'maintenance-left', by: string, lastedMs: number, forced: boolean }
-  | { event: 'leave-waiting' | 'leave-cancelled' | 'leave-joined', by: string }
-  | { event: 'leave-refused', by: string, reason: string }
+  | { event: 'leave-cancelled' | 'leave-joined', by: string }
   | { event: 'drained-hook-failed', reason: string }
-  | { event: 'record-unwritable', reason: string, survivesReboot: boolean }
-  | { event: 'witness-failed', reason: string }
-  | { event: 'record-written' }
   | { event: 'clock-set', movedMs: number }
 
-/** Who enters, and what it says about it; what is left out stays as it was. */
-export interface Entering {
+/** Who enters, and what it says about it. */
+export interface Entering extends Said {
   holder?: string
   by: string
-  reason?: string
-  message?: string
-  /** Without `then` it stays what it was. */
-  end?: Omit<End, 'then'> & Partial<Pick<End, 'then'>>
 }
 
 export interface Leaving {
@@ -82,32 +64,20 @@ export interface OperatorStatus extends RecordState {
   leaving: boolean
 }
 
-/** Why a leave that waited does not go on, or the outcome of the one that took its place. */
-type Interruption = string | Promise<string | undefined>
-
-interface PendingLeave {
-  names: readonly string[]
-  abort: AbortController
-  outcome: Promise<string | undefined>
-}
-
-const RECORD_RETRY_MS = 10_000
-
 export class Operator {
   readonly #ports: OperatorPorts
   readonly #drain: DrainWatch
   readonly #ends: EndWatch
+  readonly #keeper: Keeper
   #state: RecordState
-  /** Where a restart finds the mode: in the record; in the lack of one, which means doubt; or nowhere. */
-  #saved: 'written' | 'disowned' | 'nowhere' = 'written'
-  #leaving: PendingLeave | undefined
+  #leaving: Leave | undefined
   #stopped = false
-  #cancelRetry = (): void => {}
 
   /** Takes over in a state that the record has told; {@link resume} goes on from there. */
   constructor (ports: OperatorPorts, state: RecordState) {
     this.#ports = ports
     this.#state = state
+    this.#keeper = new Keeper(ports)
     const { application, clock, after, report } = ports
     this.#drain = new DrainWatch({
       inFlight: () => ports.switch.inFlight('maintenance'),
@@ -123,7 +93,7 @@ export class Operator {
       holders: () => this.#state.holders,
       due: holder => this.#actOnEnd(holder),
       clockSet: (movedMs, endsMoved) => {
-        if (endsMoved) this.#saveOrRetry()
+        if (endsMoved) this.#keeper.keep(this.#state)
         report({ event: 'clock-set', movedMs })
       },
       clock,
@@ -134,7 +104,7 @@ export class Operator {
 
   /** Makes the state that was started in durable, and begins to watch what is in flight and the ends. */
   resume (): void {
-    this.#saveOrRetry()
+    this.#keeper.resume(this.#state)
     if (!this.#isLive) this.#drain.start()
     this.#ends.look()
   }
@@ -144,8 +114,8 @@ export class Operator {
       ...this.#state,
       drained: this.#drain.isOver,
       inFlight: this.#ports.switch.inFlight(this.#state.mode),
-      durable: this.#saved !== 'nowhere',
-      recorded: this.#saved === 'written',
+      durable: this.#keeper.isDurable,
+      recorded: this.#keeper.isRecorded,
       leaving: this.#leaving !== undefined
     }
   }
@@ -156,38 +126,27 @@ export class Operator {
    */
   enter ({ holder: name = OPERATOR, by, ...said }: Entering): Outcome {
     const { clock, report } = this.#ports
-    const known = this.#state.holders.find(holder => holder.name === name)
     const told = { holder: name, by, ...said.reason !== undefined && { reason: said.reason }, ...said.end !== undefined && { until: said.end.at } }
-    const claim: Holder = { ...known ?? { name, by, since: clock.now() }, ...said, end: undefined }
-    // Whoever enters after the end wants more than it, and has named no other.
-    const hasOutlived = known !== undefined && said.end === undefined && isOverdue(known, clock.now())
-    if (said.end !== undefined) claim.end = { ...said.end, then: said.end.then ?? known?.end?.then ?? 'stay' }
-    else if (!hasOutlived) claim.end = known?.end
-    if (said.end !== undefined || hasOutlived) this.#ends.forget(name)
-    // At the end of the list, as the newest: the public is told the newest message.
-    const others = this.#state.holders.filter(holder => holder !== known)
-    this.#state.holders = known === undefined || said.message !== undefined
-      ? [...others, claim]
-      : this.#state.holders.map(holder => holder === known ? claim : holder)
+    const { holders, outcome, endChanged } = claim(this.#state.holders, name, by, said, clock.now())
+    if (endChanged) this.#ends.forget(name)
+    this.#state.holders = holders
     this.#yieldTo(name, by)
 
-    let outcome: Outcome = 'entered'
-    if (!this.#isLive) {
-      const hasChanged = known === undefined || hasOutlived || Object.keys(said).length > 0
-      if (hasChanged || this.#saved !== 'written') this.#saveOrRetry()
-      outcome = !hasChanged ? 'unchanged' : known === undefined ? 'joined' : 'updated'
-      if (outcome === 'unchanged') report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
-      else report({ event: outcome === 'joined' ? 'maintenance-joined' : 'maintenance-updated', ...told })
-    } else {
+    const wasLive = this.#isLive
+    if (wasLive) {
       this.#state = { mode: 'maintenance', since: clock.now(), by, holders: this.#state.holders }
-      this.#saveOrRetry()
+      this.#keeper.keep(this.#state)
       this.#ports.switch.mode = 'maintenance'
       const inFlight = this.#ports.switch.inFlight('maintenance')
       report({ event: 'maintenance-entered', ...told, inFlight, durable: this.status.durable })
       if (!this.#stopped) this.#drain.start()
+    } else {
+      if (outcome !== 'unchanged' || !this.#keeper.isRecorded) this.#keeper.keep(this.#state)
+      if (outcome === 'unchanged') report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
+      else report({ event: outcome === 'joined' ? 'maintenance-joined' : 'maintenance-updated', ...told })
     }
     if (!this.#stopped) this.#ends.look()
-    return outcome
+    return wasLive ? 'entered' : outcome
   }
 
   /**
@@ -195,75 +154,57 @@ export class Operator {
    * reopening check, if there is one, passes.
    * @returns undefined when it is done, or why it is not
    */
-  async leave (leaving: Leaving): Promise<string | undefined> {
-    const { by, holder } = leaving
+  async leave ({ by, holder, force = false }: Leaving): Promise<string | undefined> {
     const names = this.#state.holders.map(({ name }) => name).filter(name => holder === undefined || name === holder)
     if (this.#isLive || names.length === 0) {
       this.#ports.report({ event: 'maintenance-unchanged', mode: this.#state.mode, by })
       return undefined
     }
     if (names.length < this.#state.holders.length) return this.#release(names, by)
-    if (this.#leaving !== undefined && leaving.force !== true) {
-      this.#ports.report({ event: 'leave-joined', by })
-      return await this.#leaving.outcome
+    if (this.#stopped) {
+      this.#ports.report({ event: 'leave-refused', by, reason: STOPPING })
+      return STOPPING
     }
     const superseded = this.#leaving
-    const abort = new AbortController()
-    const outcome = this.#open(leaving, abort.signal).finally(() => {
-      if (this.#leaving?.abort === abort) this.#leaving = undefined
-    })
-    // What is done without waiting is not pending any more; what waits can be cancelled from here on.
-    if (!this.#isLive && !this.#stopped) this.#leaving = { names, abort, outcome }
+    if (superseded !== undefined && !force) {
+      this.#ports.report({ event: 'leave-joined', by })
+      return await superseded.outcome
+    }
+    const { application, check, report } = this.#ports
+    const leave = new Leave({ application, check, report }, { names, by, force, open: () => this.#open(by, force) })
+    // What is done without waiting is not pending any more; what waits can be interrupted from here on.
+    if (!this.#isLive) this.#leaving = leave
     // Who waited gets the answer of who did not.
-    superseded?.abort.abort(outcome)
-    return await outcome
+    superseded?.interrupt(leave.outcome)
+    try {
+      return await leave.outcome
+    } finally {
+      if (this.#leaving === leave) this.#leaving = undefined
+    }
   }
 
   /** Stops watching and leaving. Entering still works, for as long as the process lives. */
   stop (): void {
     this.#stopped = true
-    if (this.#leaving !== undefined) this.#cancelLeave('stopping', 'the service is stopping')
+    if (this.#leaving !== undefined) this.#cancelLeave('stopping', STOPPING)
     this.#drain.stop()
     this.#ends.stop()
-    this.#cancelRetry()
+    this.#keeper.stop()
   }
 
-  async #open (leaving: Leaving, signal: AbortSignal): Promise<string | undefined> {
-    const { application, check, report } = this.#ports
-    const { by, force = false } = leaving
-    if (this.#stopped) return this.#refuse(by, 'the service is stopping')
-    if (!application.isServing()) {
-      report({ event: 'leave-waiting', by })
-      try {
-        await application.whenServing(signal)
-      } catch {
-        return await (signal.reason as Interruption)
-      }
-    }
-    if (check !== undefined && !force) {
-      const saw = await check()
-      if (!signal.aborted && saw !== undefined) return this.#refuse(by, `the reopening check failed: ${saw}`)
-    }
-    // Entering again may have come between an answer above and this line.
-    return signal.aborted ? await (signal.reason as Interruption) : this.#setLive(by, force)
-  }
-
-  #setLive (by: string, forced: boolean): string | undefined {
-    const { clock, record, report, witness } = this.#ports
+  #open (by: string, forced: boolean): string | undefined {
+    const { clock, report } = this.#ports
     const closed = this.#state
     const open: RecordState = { mode: 'live', since: clock.now(), by, holders: [] }
     try {
-      record.write(open)
+      this.#keeper.open(open, closed)
     } catch (error) {
-      // The write may have failed half-way, after the new record was in place: a restart must not find it.
-      this.#saveOrRetry()
-      return this.#refuse(by, `${messageOf(error)}; a restart would be in maintenance again`)
+      const reason = `${messageOf(error)}; a restart would be in maintenance again`
+      report({ event: 'leave-refused', by, reason })
+      return reason
     }
-    witness.clear()
     this.#drain.stop()
     this.#ends.stop()
-    this.#cancelRetry()
-    this.#saved = 'written'
     for (const { name } of closed.holders) this.#ends.forget(name)
     this.#leaving = undefined
     this.#state = open
@@ -276,7 +217,7 @@ export class Operator {
   #release (names: readonly string[], by: string): string | undefined {
     const before = this.#state
     this.#state = { ...before, holders: before.holders.filter(({ name }) => !names.includes(name)) }
-    this.#saveOrRetry()
+    this.#keeper.keep(this.#state)
     const remaining = this.#state.holders.map(({ name }) => name).join(', ')
     for (const name of names) {
       this.#ends.forget(name)
@@ -285,49 +226,19 @@ export class Operator {
     return undefined
   }
 
-  #refuse (by: string, reason: string): string {
-    this.#ports.report({ event: 'leave-refused', by, reason })
-    return reason
-  }
-
-  /** Entering cancels a leave that waits. Claims that it was to end and that are not this holder's are ended now. */
+  /** Entering interrupts a leave that waits. Claims that it was to end and that are not this holder's are ended now. */
   #yieldTo (name: string, by: string): void {
     if (this.#leaving === undefined) return
-    const others = this.#leaving.names.filter(leaving => leaving !== name)
+    const { names } = this.#leaving
+    const others = this.#state.holders.map(holder => holder.name).filter(other => other !== name && names.includes(other))
     this.#cancelLeave(by, 'maintenance was asked for again meanwhile')
     if (others.length > 0) this.#release(others, by)
   }
 
-  #cancelLeave (by: string, why: string): void {
-    this.#leaving?.abort.abort(why satisfies Interruption)
+  #cancelLeave (by: string, why: Interruption): void {
+    this.#leaving?.interrupt(why)
     this.#leaving = undefined
     this.#ports.report({ event: 'leave-cancelled', by })
-  }
-
-  #saveOrRetry (): void {
-    const { record, report, after } = this.#ports
-    this.#cancelRetry()
-    if (!this.#isLive) this.#bearWitness()
-    const before = this.#saved
-    try {
-      record.write(this.#state)
-      this.#saved = 'written'
-      if (before !== 'written') report({ event: 'record-written' })
-    } catch (error) {
-      // What stands on the disk is older than the truth. It may say live, or name an end that was put off.
-      this.#saved = !this.#isLive && record.disown() ? 'disowned' : 'nowhere'
-      const survivesReboot = this.#saved === 'disowned'
-      if (before !== this.#saved) report({ event: 'record-unwritable', reason: messageOf(error), survivesReboot })
-      if (!this.#stopped) this.#cancelRetry = after(RECORD_RETRY_MS, () => this.#saveOrRetry())
-    }
-  }
-
-  #bearWitness (): void {
-    try {
-      this.#ports.witness.set()
-    } catch (error) {
-      this.#ports.report({ event: 'witness-failed', reason: messageOf(error) })
-    }
   }
 
   get #isLive (): boolean {

@@ -107,6 +107,9 @@ export interface EventLine {
   status: Status
 }
 
+/** Why leaving is refused by a process that ends: the next one can be asked. */
+export const STOPPING = 'the service is stopping'
+
 const NAME = /^[\w.@:-]{1,100}$/
 const MOST_TEXT = 500
 const MOST_FOR_MS = 366 * 24 * 3600 * 1000

@@ -1,24 +1,13 @@
 // The record: what survives the process. It is written, and synced to the disk, before the switch is set. It says
 // what the last intent was; it never guesses in favour of opening.
 
+import { deepStrictEqual } from 'node:assert/strict'
 import {
   closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ServiceError, messageOf } from '../errors.ts'
-import type { Holder } from './holders.ts'
-import { OPERATOR, endings } from './protocol.ts'
-
-/** Version 1 of the record, as it stands in the file. */
-export interface RecordState {
-  mode: 'live' | 'maintenance'
-  /** When the mode was entered. */
-  since: Date
-  /** Who or what asked for it, for example `SIGUSR1`. */
-  by: string
-  /** Who wants maintenance; empty in live mode, and only then. */
-  holders: Holder[]
-}
+import { formatRecord, inDoubt, parseRecord, type RecordState } from './record-format.ts'
 
 export interface RecordReading {
   state: RecordState
@@ -26,9 +15,8 @@ export interface RecordReading {
   doubt?: ServiceError
 }
 
-const VERSION = 1
 const FILE = 'maintenance.json'
-// A write needs one at a time; the notification to systemd before it, another.
+// For the file, and for the folder.
 const SPARE_FDS = 2
 
 export class DurableRecord {
@@ -54,12 +42,13 @@ export class DurableRecord {
     try {
       text = readFileSync(this.path, 'utf8')
     } catch (error) {
-      if (this.#isFirstStart(error)) return { state: { mode: 'live', since: this.#now(), by: 'first start', holders: [] } }
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return this.#doubt('is lost', error)
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      if (isMissing && this.#isFirstStart()) return { state: { mode: 'live', since: this.#now(), by: 'first start', holders: [] } }
+      if (isMissing) return this.#doubt('is lost', error)
       return this.#doubt(`cannot be read (${messageOf(error)}); it was kept as ${this.#setAside()}`, error)
     }
     try {
-      return { state: parse(text) }
+      return { state: parseRecord(text) }
     } catch (error) {
       return this.#doubt(`${messageOf(error)}; it was kept as ${this.#setAside()}`, error)
     }
@@ -70,21 +59,16 @@ export class DurableRecord {
    * @throws ServiceError ERR_RECORD_WRITE: the old record stands, or the new one may be lost with the power
    */
   write (state: RecordState): void {
-    const directory = dirname(this.path)
     const temporary = `${this.path}.new`
-    for (const fd of this.#spare.splice(0)) closeSync(fd)
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o750 })
-      const file = openSync(temporary, 'w', 0o640)
-      try {
-        writeFileSync(file, JSON.stringify({ version: VERSION, ...state }) + '\n')
+      mkdirSync(dirname(this.path), { recursive: true, mode: 0o750 })
+      this.#use(temporary, 'w', file => {
+        writeFileSync(file, formatRecord(state))
         fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
+      })
       renameSync(temporary, this.path)
       // Without this the rename itself may be lost with the power.
-      syncFolder(directory)
+      this.#syncFolder()
     } catch (error) {
       try {
         rmSync(temporary, { force: true })
@@ -96,29 +80,76 @@ export class DurableRecord {
   }
 
   /**
-   * Where the truth cannot be written the old record must not be believed, and a lost one means maintenance. A rename
-   * needs no room on a full disk.
-   * @returns whether there is no record any more that could be believed
+   * Whether just this state stands on the disk, and would after a loss of power: the process that wrote it may have
+   * died before it was synced.
    */
-  disown (): boolean {
+  holds (state: RecordState): boolean {
     try {
-      renameSync(this.path, `${this.path}.outdated`)
-      syncFolder(dirname(this.path))
+      this.#use(this.path, 'r', file => {
+        deepStrictEqual(parseRecord(readFileSync(file, 'utf8')), parseRecord(formatRecord(state)))
+        fsyncSync(file)
+      })
+      this.#syncFolder()
       return true
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOENT'
+    } catch {
+      return false
+    } finally {
+      this.#keepSpare()
     }
   }
 
-  // Applications that leak descriptors must not keep maintenance from being recorded.
+  /**
+   * Where the truth cannot be written the old record must not be believed, and a lost one means maintenance. A rename
+   * needs no room on a full disk; nor does the empty file that takes its place where there has never been a record.
+   * @returns whether the next start is in doubt, whatever becomes of the machine
+   */
+  disown (): boolean {
+    try {
+      this.#moveAside(`${this.path}.outdated`)
+      this.#syncFolder()
+      return true
+    } catch {
+      return false
+    } finally {
+      this.#keepSpare()
+    }
+  }
+
+  #moveAside (aside: string): void {
+    try {
+      renameSync(this.path, aside)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      if (this.#isFirstStart()) this.#use(aside, 'w', () => {})
+    }
+  }
+
+  #syncFolder (): void {
+    this.#use(dirname(this.path), 'r', fsyncSync)
+  }
+
+  // Applications that leak descriptors must not keep maintenance from being recorded. They may be quick: each spare one
+  // is given back at the very moment in which another is opened.
+  #use (path: string, flags: 'r' | 'w', use: (fd: number) => void): void {
+    const spare = this.#spare.pop()
+    if (spare !== undefined) closeSync(spare)
+    const fd = openSync(path, flags, 0o640)
+    try {
+      use(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
   #keepSpare (): void {
     try {
       while (this.#spare.length < SPARE_FDS) this.#spare.push(openSync('/dev/null', 'r'))
-    } catch {} // The next write does without.
+    } catch {} // The next time does without.
   }
 
-  #isFirstStart (error: unknown): boolean {
-    if (this.#mustExist || (error as NodeJS.ErrnoException).code !== 'ENOENT') return false
+  /** Whether a record that is missing has never been there. */
+  #isFirstStart (): boolean {
+    if (this.#mustExist) return false
     try {
       return readdirSync(dirname(this.path)).length === 0
     } catch (error) {
@@ -144,63 +175,4 @@ export class DurableRecord {
       return `${this.path} itself (${messageOf(error)})`
     }
   }
-}
-
-function syncFolder (path: string): void {
-  const folder = openSync(path, 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
-}
-
-/** What is assumed where the truth cannot be known. */
-export function inDoubt (since: Date): RecordState {
-  const by = 'doubt about the record'
-  return { mode: 'maintenance', since, by, holders: [{ name: OPERATOR, by, since }] }
-}
-
-function parse (text: string): RecordState {
-  let value
-  try {
-    value = JSON.parse(text)
-  } catch {
-    throw new Error('is not JSON')
-  }
-  if (typeof value !== 'object' || value === null) throw new Error('holds no object')
-  const { version, mode, holders = [] } = value
-  if (version !== VERSION) throw new Error(`is of version ${JSON.stringify(version)}, and this program knows ${VERSION}`)
-  if (mode !== 'live' && mode !== 'maintenance') throw new Error(`has the unknown mode ${JSON.stringify(mode)}`)
-  if (!Array.isArray(holders)) throw new Error('has no list of holders')
-  const state: RecordState = { mode, since: dateOf(value, 'since'), by: textOf(value, 'by'), holders: holders.map(parseHolder) }
-  if (mode === 'live' && holders.length > 0) throw new Error('says live and names holders of maintenance')
-  if (mode === 'maintenance' && holders.length === 0) throw new Error('says maintenance and names no holder')
-  return state
-}
-
-function parseHolder (value: unknown): Holder {
-  const holder: Holder = { name: textOf(value, 'name'), by: textOf(value, 'by'), since: dateOf(value, 'since') }
-  const { reason, message, end } = value as Record<string, unknown>
-  if (reason !== undefined) holder.reason = textOf(value, 'reason')
-  if (message !== undefined) holder.message = textOf(value, 'message')
-  if (end !== undefined) {
-    const then = endings.find(ending => ending === textOf(end, 'then'))
-    const countsBy = textOf(end, 'countsBy')
-    if (then === undefined || (countsBy !== 'clock' && countsBy !== 'duration')) throw new Error('has an end of an unknown kind')
-    holder.end = { at: dateOf(end, 'at'), then, countsBy }
-  }
-  return holder
-}
-
-function textOf (value: unknown, name: string): string {
-  const text = (value as Record<string, unknown> | null)?.[name]
-  if (typeof text !== 'string') throw new Error(`has no valid "${name}"`)
-  return text
-}
-
-function dateOf (value: unknown, name: string): Date {
-  const date = new Date(textOf(value, name))
-  if (Number.isNaN(date.getTime())) throw new Error(`has no valid "${name}"`)
-  return date
 }

@@ -3,7 +3,7 @@
 
 import type { End } from '../../src/control/holders.ts'
 import { Operator } from '../../src/control/operator.ts'
-import { inDoubt, type RecordState } from '../../src/control/record.ts'
+import { inDoubt, type RecordState } from '../../src/control/record-format.ts'
 import type { Mode } from '../../src/maintenance/switch.ts'
 import { settle } from '../helpers/operator-rig.ts'
 import { Claims } from './claims.ts'
@@ -140,9 +140,10 @@ export class World {
       },
       record: {
         write: state => { if (ofProcess === this.#process) this.#write(state) },
+        holds: state => this.diskFails !== 'not synced' && JSON.stringify(this.disk) === JSON.stringify(state),
         disown: () => {
-          if (this.diskFails === 'full') this.disk = undefined
-          return this.disk === undefined
+          this.disk = undefined
+          return this.diskFails !== 'not synced'
         }
       },
       witness: { set: () => { this.#hasWitness = true }, clear: () => { this.#hasWitness = false } },
@@ -151,7 +152,7 @@ export class World {
         whenServing: async signal => await this.#whenServing(signal),
         drained: async () => []
       },
-      check: this.#hasCheck ? async () => await new Promise(resolve => this.#checks.push(resolve)) : undefined,
+      check: this.#hasCheck ? async signal => await this.#check(signal) : undefined,
       clock: this.clock,
       after: (delayMs, callback) => this.clock.after(delayMs, () => { if (ofProcess === this.#process) callback() }),
       report: event => { if (event.event === 'maintenance-overdue') this.overdue.push(event.holder) }
@@ -174,6 +175,13 @@ export class World {
     this.disk = structuredClone(state)
     this.must(state.mode === 'maintenance' || this.claims.names.length === 0, 'the record says live only when all claims have ended')
     if (this.diskFails === 'not synced') throw new Error('the directory cannot be synced')
+  }
+
+  async #check (signal: AbortSignal): Promise<string | undefined> {
+    return await new Promise((resolve, reject) => {
+      this.#checks.push(resolve)
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
   }
 
   async #whenServing (signal: AbortSignal): Promise<void> {

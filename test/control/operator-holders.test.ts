@@ -24,11 +24,11 @@ t.test('a holder that joins is told as such, and maintenance ends with the last'
   rig.operator.enter({ by, holder: 'a' })
   rig.operator.enter({ by, holder: 'b', reason: 'backup' })
   t.match(rig.last('maintenance-joined'), { holder: 'b', reason: 'backup' })
-  t.same(rig.disk.holders.map(({ name }) => name), ['a', 'b'])
+  t.same(rig.disk?.holders.map(({ name }) => name), ['a', 'b'])
   t.equal(await rig.operator.leave({ by, holder: 'a' }), undefined)
   t.match(rig.last('maintenance-released'), { holder: 'a', remaining: 'b' })
   t.equal(rig.mode, 'maintenance')
-  t.same(rig.disk.holders.map(({ name }) => name), ['b'])
+  t.same(rig.disk?.holders.map(({ name }) => name), ['b'])
   t.equal(await rig.operator.leave({ by, holder: 'b' }), undefined)
   t.equal(rig.mode, 'live')
 })
@@ -46,7 +46,7 @@ t.test('entering again changes what is given, on the disk too', async t => {
   rig.operator.enter({ by, reason: 'one', message: 'first' })
   rig.operator.enter({ by, message: 'second' })
   t.match(rig.last('maintenance-updated'), { holder: 'operator' })
-  t.match(rig.disk.holders, [{ reason: 'one', message: 'second' }])
+  t.match(rig.disk?.holders, [{ reason: 'one', message: 'second' }])
 })
 
 t.test('who enters while all are leaving stays alone: the claims of the others are ended', async t => {
@@ -95,6 +95,18 @@ t.test('an end with stay complains every five minutes, and stays', async t => {
   t.equal(rig.mode, 'maintenance')
 })
 
+t.test('a claim that was given back while a leave of all waits is not given back again when that is cancelled', async t => {
+  const rig = new Rig({ isServing: false })
+  rig.operator.resume()
+  for (const holder of ['a', 'b']) rig.operator.enter({ by, holder })
+  rig.operator.leave({ by })
+  await settle()
+  await rig.operator.leave({ by, holder: 'a' })
+  rig.operator.enter({ by, holder: 'c' })
+  t.same(rig.events.flatMap(event => event.event === 'maintenance-released' ? [event.holder] : []), ['a', 'b'])
+  t.same(names(rig), ['c'])
+})
+
 t.test('an end that passes while another holds it gives back its own claim only', async t => {
   const rig = start()
   rig.operator.enter({ by, holder: 'a', end: { ...endIn(MINUTE), then: 'open' } })
@@ -125,5 +137,5 @@ t.test('who enters after an end that could not be acted on, and names no other, 
   rig.setServing(true)
   await rig.advance(10 * MINUTE)
   t.equal(rig.mode, 'maintenance')
-  t.equal(rig.disk.holders[0]?.end, undefined)
+  t.same(rig.disk?.holders.map(({ end }) => end), [undefined])
 })

@@ -11,7 +11,7 @@ type Step =
   | { do: 'enter', holder: string }
   | { do: 'leave', holder: string | undefined, force: boolean }
   | { do: 'serving', is: boolean }
-  | { do: 'disk', failure: DiskFailure }
+  | { do: 'disk', failure: DiskFailure, canDisown: boolean }
   | { do: 'admit' | 'finish' | 'settle' | 'answer hooks' | 'fail check' | 'pass check' }
   | { do: 'advance', ms: number }
 
@@ -29,7 +29,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('serving' as const), is: fc.boolean() }) },
   {
     weight: 2,
-    arbitrary: fc.record({ do: fc.constant('disk' as const), failure: fc.constantFrom<DiskFailure>('none', 'before', 'after') })
+    arbitrary: fc.record({
+      do: fc.constant('disk' as const), failure: fc.constantFrom<DiskFailure>('none', 'before', 'after'), canDisown: fc.boolean()
+    })
   },
   { weight: 4, arbitrary: fc.constantFrom<Step>({ do: 'admit' }, { do: 'finish' }) },
   {
@@ -55,7 +57,12 @@ class Play {
     this.rig = new Rig({
       state: startsLive ? live() : inMaintenance(),
       isServing,
-      ...hasCheck && { check: async () => await new Promise<string | undefined>(resolve => this.#checks.push(resolve)) }
+      ...hasCheck && {
+        check: async signal => await new Promise<string | undefined>((resolve, reject) => {
+          this.#checks.push(resolve)
+          signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+        })
+      }
     })
     this.rig.hooks = async () => await new Promise(resolve => this.#hooks.push(() => resolve([])))
     this.rig.watch = what => this.#watch(what)
@@ -78,7 +85,10 @@ class Play {
         operator.leave({ by: 'test', force: step.force, ...step.holder !== undefined && { holder: step.holder } })
         break
       case 'serving': rig.setServing(step.is); break
-      case 'disk': rig.diskFailure = step.failure; break
+      case 'disk':
+        rig.diskFailure = step.failure
+        rig.canDisown = step.canDisown
+        break
       case 'admit': rig.admit(); break
       case 'finish': rig.finish(); break
       case 'settle': await settle(); break
@@ -92,7 +102,7 @@ class Play {
 
   /** Lets everything that is under way come to its end. */
   async rest (): Promise<void> {
-    const calm: Step[] = [{ do: 'disk', failure: 'none' }, { do: 'serving', is: true }]
+    const calm: Step[] = [{ do: 'disk', failure: 'none', canDisown: false }, { do: 'serving', is: true }]
     while (this.rig.inFlight > 0) this.rig.finish()
     for (const step of calm) await this.take(step)
     for (let i = 0; i < 4; i++) {
@@ -106,7 +116,8 @@ class Play {
     const { rig } = this
     switch (what) {
       case 'switch live':
-        this.#note(rig.disk.mode === 'live', 'the record says live before the switch does')
+        this.#note(rig.disk?.mode === 'live', 'the record says live before the switch does')
+        this.#note(rig.isServing, 'the application serves when it opens')
         this.#note(this.claims.size === 0, 'nobody wants maintenance any more')
         break
       case 'record live':
@@ -132,9 +143,10 @@ class Play {
     must(this.#broken === undefined, this.#broken ?? '')
     must(status.mode === rig.mode, 'the status tells the mode of the switch')
     if (claims.size > 0) must(rig.mode === 'maintenance', 'maintenance stays on while somebody wants it')
-    if (rig.mode === 'live') must(rig.disk.mode === 'live', 'the switch is not live while the record says maintenance')
+    if (rig.mode === 'live') must(rig.disk?.mode === 'live', 'the switch is not live while the record says maintenance')
     if (rig.mode === 'maintenance') must(rig.hasWitness, 'the second witness is set while maintenance is on')
-    if (status.durable) must(rig.disk.mode === rig.mode, 'what is called durable is on the disk')
+    if (status.durable) must(rig.disk?.mode !== 'live' || rig.mode === 'live', 'what is called durable is on the disk, or in doubt')
+    if (status.recorded) must(rig.disk?.mode === rig.mode && rig.disk.holders.length === status.holders.length, 'what is called recorded is on the disk')
     if (status.drained) must(rig.inFlight === 0 && rig.mode === 'maintenance', 'drained stays true')
     if (status.drained) must(this.#drainedSinceEntered === 1, 'drained is told when it is so')
   }
@@ -167,7 +179,7 @@ t.test('after every order one more enter is drained, on the disk, and told exact
     const { mode, durable, drained, leaving } = play.rig.operator.status
     must(mode === 'maintenance' && durable && drained && !leaving, 'it came to rest')
     must(play.drainedSinceEntered === 1, 'drained was told exactly once')
-    must(play.rig.disk.mode === 'maintenance', 'the disk says so')
+    must(play.rig.disk?.mode === 'maintenance', 'the disk says so')
   }), { numRuns: 500 }))
 })
 
@@ -178,7 +190,7 @@ t.test('after every order one more leave opens, and leaves no timer behind', asy
     await play.rest()
     await play.take({ do: 'leave', holder: undefined, force: false })
     await play.rest()
-    must(play.rig.mode === 'live' && play.rig.disk.mode === 'live', 'it is open')
+    must(play.rig.mode === 'live' && play.rig.disk?.mode === 'live', 'it is open')
     must(!play.rig.hasWitness, 'the second witness is gone')
     must(play.rig.timers === 0, 'there are no timers')
   }), { numRuns: 500 }))

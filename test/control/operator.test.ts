@@ -28,9 +28,22 @@ t.test('resuming makes the state durable', async t => {
   const rig = new Rig({ state: inMaintenance() })
   rig.disk = live()
   rig.operator.resume()
-  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.disk?.mode, 'maintenance')
   t.equal(rig.hasWitness, true)
 })
+
+for (const [mode, state] of [['maintenance', inMaintenance()], ['live', live()]] as const) {
+  t.test(`${mode} that stands on the disk already is durable, though nothing can be written`, async t => {
+    const rig = new Rig({ state })
+    Object.assign(rig, { diskFailure: 'before', canDisown: true })
+    rig.operator.resume()
+    t.same(rig.disk, state)
+    t.match(rig.operator.status, { mode, durable: true, recorded: true })
+    t.equal(rig.hasWitness, mode === 'maintenance')
+    t.same(rig.names(), [])
+    t.same(rig.deeds, [`switch ${mode}`], 'and is not written again')
+  })
+}
 
 t.test('entering says who asked, what is in flight and that it is durable', async t => {
   const rig = new Rig()
@@ -161,11 +174,11 @@ t.test('a record that could not be written is tried again until it is, and said 
   rig.operator.enter({ by })
   await rig.advance(60_000)
   t.equal(rig.count('record-unwritable'), 1)
-  t.equal(rig.disk.mode, 'live')
+  t.equal(rig.disk?.mode, 'live')
   rig.diskFailure = 'none'
   await rig.advance(60_000)
   t.equal(rig.count('record-written'), 1)
-  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.disk?.mode, 'maintenance')
   t.equal(rig.operator.status.durable, true)
 })
 
@@ -176,7 +189,7 @@ t.test('entering again tries the record that could not be written at once', asyn
   rig.operator.enter({ by })
   rig.diskFailure = 'none'
   rig.operator.enter({ by })
-  t.equal(rig.disk.mode, 'maintenance')
+  t.equal(rig.disk?.mode, 'maintenance')
   t.equal(rig.timers, 0)
 })
 

@@ -5,7 +5,8 @@ import {
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { DurableRecord, type RecordState } from '../../src/control/record.ts'
+import { DurableRecord } from '../../src/control/record.ts'
+import type { RecordState } from '../../src/control/record-format.ts'
 import { newFolder, root, type Scope } from '../helpers/places.ts'
 
 const NOBODY = 65534
@@ -237,9 +238,50 @@ t.test('a disowned record is not believed any more, and kept beside', async t =>
   t.match(new DurableRecord(folder, false).read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ' } })
 })
 
-t.test('disowning what is not there is done already, and cannot be done where nothing can be renamed', async t => {
-  t.ok(open(t).record.disown())
+t.test('disowning where nothing can be renamed is not done', async t => {
   const file = join(newFolder(t), 'file')
   writeFileSync(file, '')
   t.notOk(new DurableRecord(file, false).disown())
+})
+
+for (const [what, mustExist, beside] of [
+  ['a record that was there when it was installed', true, undefined], ['one beside whose place something lies', false, 'maintenance.json.outdated']
+] as const) {
+  t.test(`disowning ${what} and is lost is done already`, async t => {
+    const { folder, record } = open(t, mustExist)
+    if (beside !== undefined) writeFileSync(join(folder, beside), '')
+    t.ok(record.disown())
+    t.match(record.read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ' } })
+  })
+}
+
+t.test('where there has never been a record, disowning it keeps the next start from being the first', async t => {
+  const { folder, record } = open(t)
+  t.ok(record.disown())
+  t.match(new DurableRecord(folder, false).read(), { state: { mode: 'maintenance' }, doubt: { code: 'ERR_RECORD_READ' } })
+})
+
+t.test('where there has never been one and none can be, the next start is the first: nothing is disowned', { skip: needsRoot }, async t => {
+  const folder = newFolder(t)
+  chmodSync(folder, 0o755)
+  const { stdout, stderr } = runAsNobody(folder, `
+    const never = new DurableRecord(record.path.replace(/[^/]*$/, ''), false)
+    console.log(JSON.stringify({ disowned: never.disown(), next: never.read().state.mode }))`)
+  t.match(JSON.parse(stdout || `"${stderr}"`), { disowned: false, next: 'live' })
+  const none = new DurableRecord(join(newFolder(t), 'none'), false)
+  t.notOk(none.disown())
+})
+
+t.test('it holds just the state that was written, however that is written down', async t => {
+  const { path, record } = open(t)
+  t.notOk(record.holds(live))
+  record.write(maintenance)
+  t.ok(record.holds(maintenance))
+  t.ok(record.holds({ ...maintenance, holders: maintenance.holders.map(holder => ({ ...holder, end: undefined })) }))
+  t.notOk(record.holds(live))
+  t.notOk(record.holds({ ...maintenance, holders: [...maintenance.holders, { name: 'backup', by: 'test', since }] }))
+  writeFileSync(path, JSON.stringify({ by: 'SIGUSR2', since, mode: 'live', version: 1 }, null, 2))
+  t.ok(record.holds(live))
+  writeFileSync(path, 'garbage')
+  t.notOk(record.holds(live))
 })

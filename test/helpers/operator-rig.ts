@@ -2,7 +2,7 @@
 // application that serves when told to, and a clock that only a test moves.
 
 import { Operator, type OperatorEvent, type OperatorPorts } from '../../src/control/operator.ts'
-import type { RecordState } from '../../src/control/record.ts'
+import type { RecordState } from '../../src/control/record-format.ts'
 import type { Mode } from '../../src/maintenance/switch.ts'
 
 /** How the disk fails: not at all, before anything is written, or when the new record is already in place. */
@@ -12,7 +12,7 @@ export interface RigOptions {
   state?: RecordState
   isServing?: boolean
   /** What the reopening check sees; undefined: there is no check. */
-  check?: () => Promise<string | undefined>
+  check?: (signal: AbortSignal) => Promise<string | undefined>
 }
 
 interface Timer {
@@ -38,13 +38,16 @@ export class Rig {
   readonly deeds: string[] = []
   mode: Mode = 'live'
   inFlight = 0
-  disk: RecordState
+  /** undefined: set aside, so that a restart is in doubt. */
+  disk: RecordState | undefined
   diskFailure: DiskFailure = 'none'
   hasWitness = false
   /** What the application's hooks answer; they can be made to take longer. */
   hooks = async (): Promise<readonly string[]> => []
   /** Called at every deed and every event, while the operator is in the middle of what it does. */
   watch = (_what: string): void => {}
+  /** What goes wrong where the application is waited for. */
+  waitFailure: Error | undefined
   #isServing: boolean
   #waiters = new Set<() => void>()
   /** Whether the old record can be set aside where it cannot be written. */
@@ -65,7 +68,7 @@ export class Rig {
         },
         inFlight: () => rig.inFlight
       },
-      record: { write: state => this.#write(state), disown: () => this.canDisown },
+      record: { write: state => this.#write(state), holds: state => this.#holds(state), disown: () => this.#disown() },
       witness: {
         set: () => { this.hasWitness = true },
         clear: () => { this.hasWitness = false }
@@ -92,6 +95,10 @@ export class Rig {
       }
     }
     this.operator = new Operator(ports, structuredClone(state))
+  }
+
+  get isServing (): boolean {
+    return this.#isServing
   }
 
   get timers (): number {
@@ -146,12 +153,22 @@ export class Rig {
     if (this.diskFailure === 'after') throw new Error('the directory cannot be synced')
   }
 
+  #holds (state: RecordState): boolean {
+    return this.diskFailure !== 'after' && JSON.stringify(this.disk) === JSON.stringify(state)
+  }
+
+  #disown (): boolean {
+    if (this.canDisown) this.disk = undefined
+    return this.canDisown
+  }
+
   #did (deed: string): void {
     this.deeds.push(deed)
     this.watch(deed)
   }
 
   async #whenServing (signal: AbortSignal): Promise<void> {
+    if (this.waitFailure !== undefined) throw this.waitFailure
     await new Promise<void>((resolve, reject) => {
       const look = (): void => {
         if (!signal.aborted && !this.#isServing) return

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { control, holderNames, isLive, journalOf, settings, untilActive } from './operating.ts'
 import { bootInstalled, countEvents, mainPid, recordFile, untilReplaced, visit } from './product.ts'
 import { onEachSuite } from './suites.ts'
-import type { RecordState } from '../../src/control/record.ts'
+import type { RecordState } from '../../src/control/record-format.ts'
 
 const plain = 'myserver-maintenance'
 const timed = 'myserver-maintenance@30m'
