@@ -16,6 +16,9 @@ export const errorCodes = {
   ERR_NO_SIGNALS: 'SIGUSR1 is blocked and cannot be unblocked on this platform'
 } as const
 
+/** The exit code of a wrong configuration: sysexits.h; the unit does not restart on it. */
+export const EX_CONFIG = 78
+
 export type ErrorCode = keyof typeof errorCodes
 
 export class ServiceError extends Error {

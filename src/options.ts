@@ -1,7 +1,7 @@
 // The command line of the service itself. It is configured by the environment; these options only tell.
 
 import { readConfig, settings, version } from './config.ts'
-import { messageOf } from './errors.ts'
+import { EX_CONFIG, messageOf } from './errors.ts'
 
 export interface Answer {
   code: number
@@ -9,7 +9,6 @@ export interface Answer {
   err: string
 }
 
-const EX_CONFIG = 78
 const EX_USAGE = 2
 
 /** @returns what to print before ending, or undefined where the service is to be started */

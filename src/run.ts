@@ -6,12 +6,10 @@ import { join } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import type { Config } from './config.ts'
 import type { Signals } from './control/signals.ts'
-import { ServiceError, messageOf } from './errors.ts'
+import { EX_CONFIG, ServiceError, messageOf } from './errors.ts'
 import type { Service } from './service.ts'
+import { END_AFTER_MS } from './stopping.ts'
 
-const EX_CONFIG = 78 // sysexits.h; the unit does not restart on it
-// The service's own grace ends first; this is for the case that its closing hangs.
-const CLOSE_MARGIN_MS = 15_000
 // Those that ask to stop are taken. The others have a meaning of their own here, or report a fault after which a
 // process must not go on.
 const OTHER_SIGNALS = ['SIGHUP', 'SIGUSR2', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'] as const
@@ -35,7 +33,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
 
   const running: { service?: Service, failure?: unknown } = {}
   const closer = closeWithGrace({
-    delay: config.shutdownGraceMs + CLOSE_MARGIN_MS,
+    delay: config.shutdownGraceMs + END_AFTER_MS,
     skip: [...OTHER_SIGNALS],
     logger: false,
     onSecondSignal: signal => { log.logger.warn({ event: 'stopped', signal }, 'second signal: ending at once') },

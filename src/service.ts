@@ -1,24 +1,25 @@
 // The service: puts the control plane together and connects its parts. What each part does stands in its own file.
 
-import { mkdirSync, openSync } from 'node:fs'
 import type { Config } from './config.ts'
 import type { Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
-import { openListener, type Listener } from './control/listener.ts'
+import { lockFolder, openStoredListener, readState } from './control/inheritance.ts'
+import { LISTEN, Manager, WITNESS, storedWitness } from './control/manager.ts'
 import { Operator } from './control/operator.ts'
 import { DurableRecord } from './control/record.ts'
-import { inDoubt, type RecordState } from './control/record-format.ts'
+import { Refusals } from './control/refusals.ts'
 import { logEvent, statusText, type ServiceEvent } from './control/reporting.ts'
-import { runCheck } from './reopening-check.ts'
 import type { Intent, Signals } from './control/signals.ts'
 import { Tally } from './control/tally.ts'
 import { WorkerPool } from './control/worker-pool.ts'
-import { ServiceError } from './errors.ts'
-import type { Log, Logger } from './log.ts'
+import type { ServiceError } from './errors.ts'
+import type { Log } from './log.ts'
 import { readPage } from './maintenance/page.ts'
 import { allocateSwitch, Switch } from './maintenance/switch.ts'
-import { duplicate, lock } from './platform/libc.ts'
+import { duplicate } from './platform/libc.ts'
 import { inheritedFds, type Systemd } from './platform/systemd.ts'
+import { runCheck } from './reopening-check.ts'
+import { KILL_AFTER_MS } from './stopping.ts'
 
 export interface ServiceOptions {
   config: Config
@@ -40,13 +41,8 @@ export interface Service {
   close (): Promise<void>
 }
 
-// Names in systemd's file descriptor store: the listening socket, and the witness that maintenance is on.
-const LISTEN = 'listen'
-const WITNESS = 'maintenance'
-const STATUS_MS = 1_000
+const LOOK_MS = 1_000
 const SUMMARY_MS = 60_000
-// Beyond the grace: ending the threads, writing the log.
-const STOP_MARGIN_MS = 10_000
 
 const CHANGES_NOTICE: ReadonlySet<string> = new Set<ServiceEvent['event']>([
   'maintenance-entered', 'maintenance-joined', 'maintenance-updated', 'maintenance-released', 'maintenance-left', 'clock-set'
@@ -62,14 +58,13 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   lockFolder(config.stateDirectory)
   const record = new DurableRecord(config.stateDirectory, systemd.managed)
   const state = readState(record, inherited.has(WITNESS), logger)
-  const listener = await openStoredListener(config, inherited.get(LISTEN), systemd)
+  const manager = new Manager(systemd)
+  const listener = await openStoredListener(config, inherited.get(LISTEN), manager)
   if (listener.remark !== undefined) logger.warn({ event: 'listening' }, listener.remark)
 
   const theSwitch = new Switch(allocateSwitch(config.workers + 1))
   const admitted = new Tally(theSwitch.workers, worker => theSwitch.admitted(worker))
-  const refused = new Tally(theSwitch.workers, worker => theSwitch.refused(worker))
-  let refusedBefore = 0
-  let refusedSummed = 0
+  const refused = new Refusals(new Tally(theSwitch.workers, worker => theSwitch.refused(worker)), logger)
   let page = readPage(config.maintenancePage)
   let shownStatus = ''
   const outside: { control?: Control } = {}
@@ -95,7 +90,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
       inFlight: mode => theSwitch.inFlight(mode)
     },
     record,
-    witness: storedWitness(systemd, inherited.has(WITNESS)),
+    witness: storedWitness(manager, systemd.managed, inherited.has(WITNESS)),
     application: pool,
     check: check && (signal => runCheck(check, signal)),
     clock: { now: () => new Date(), monotonicMs: () => performance.now() },
@@ -109,13 +104,13 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   operator.resume()
   tellNotice()
 
-  const timers = [setInterval(showStatus, STATUS_MS), setInterval(sumUp, SUMMARY_MS)]
+  const timers = [setInterval(look, LOOK_MS), setInterval(() => refused.sumUp(), SUMMARY_MS)]
   const serving = pool.start()
   // While the application loads, if it ever does: whoever enters must be heard. Without it signals still work.
   try {
     const { umask } = options
     const { openControl } = await import('./control/control.ts')
-    outside.control = await openControl({ config, operator, switch: theSwitch, pool, admitted, refused, refusedSinceEntering, logger, umask })
+    outside.control = await openControl({ config, operator, switch: theSwitch, pool, admitted, refused, logger, umask })
   } catch (error) {
     logger.error({ event: 'control-failed', err: error }, 'myserverctl will not work; signals do')
   }
@@ -124,22 +119,22 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     ready: serving.then(tellReady),
     async close () {
       const graceMs = config.shutdownGraceMs
-      systemd.notify({ STOPPING: 1, EXTEND_TIMEOUT_USEC: (graceMs + STOP_MARGIN_MS) * 1000 })
+      manager.tell({ STOPPING: 1, EXTEND_TIMEOUT_USEC: (graceMs + KILL_AFTER_MS) * 1000 })
       logger.info({ event: 'stopping', mode: theSwitch.mode, inFlight: theSwitch.inFlight('live') }, 'stopping')
       operator.stop()
-      for (const timer of timers) clearInterval(timer)
       await pool.close(graceMs)
+      for (const timer of timers) clearInterval(timer)
       await outside.control?.close()
-      sumUp()
+      refused.sumUp()
       logger.info({ event: 'stopped', mode: theSwitch.mode }, 'stopped')
     }
   }
 
   function tellReady (): void {
     if (systemd.watchdogPingMs !== undefined) {
-      timers.push(setInterval(() => { if (pool.isHealthy()) systemd.notify({ WATCHDOG: 1 }) }, systemd.watchdogPingMs))
+      timers.push(setInterval(() => { if (pool.isHealthy()) manager.tell({ WATCHDOG: 1 }) }, systemd.watchdogPingMs))
     }
-    systemd.notify({ READY: 1 })
+    manager.tell({ READY: 1 })
     showStatus()
     logger.info({
       event: 'serving', url: listener.url, port: listener.port, mode: theSwitch.mode, inherited: listener.inherited
@@ -184,8 +179,8 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   }
 
   function report (event: ServiceEvent): void {
-    if (event.event === 'maintenance-entered') refusedBefore = refused.total
-    logEvent(logger, event, event.event === 'maintenance-left' ? { refused: refusedSinceEntering() } : {})
+    if (event.event === 'maintenance-entered') refused.entered()
+    logEvent(logger, event, event.event === 'maintenance-left' ? { refused: refused.sinceEntering } : {})
     if (event.event === 'maintenance-drained') outside.control?.drained(event.tookMs)
     if (event.event === 'worker-serving' && event.role === 'application' && theSwitch.mode !== 'live') putAway(event.worker)
     if (CHANGES_NOTICE.has(event.event)) tellNotice()
@@ -198,72 +193,16 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     for (const reason of await pool.putAway(worker)) report({ event: 'drained-hook-failed', reason })
   }
 
-  function refusedSinceEntering (): number {
-    return refused.total - refusedBefore
+  /** What nobody tells of: that time passes, that the manager listens again, that a file is gone. */
+  function look (): void {
+    showStatus()
+    manager.retry()
+    outside.control?.look()
   }
 
   function showStatus (): void {
-    const text = statusText(operator.status, refusedSinceEntering(), new Date())
-    if (text !== shownStatus) systemd.notify({ STATUS: text })
+    const text = statusText(operator.status, refused.sinceEntering, new Date())
+    if (text !== shownStatus) manager.tell({ STATUS: text })
     shownStatus = text
-  }
-
-  function sumUp (): void {
-    const count = refused.total - refusedSummed
-    refusedSummed += count
-    if (count > 0) logger.info({ event: 'requests-refused', refused: count, inAll: refusedSinceEntering() }, 'requests refused')
-  }
-}
-
-// For the life of the process. Of two that shared a record, each would open what the other has closed. Where the folder
-// cannot be had there is no record to share.
-function lockFolder (path: string): void {
-  let folder
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o750 })
-    folder = openSync(path, 'r')
-  } catch {
-    return
-  }
-  if (!lock(folder)) {
-    throw new ServiceError('ERR_RECORD_LOCKED', `${path} is used by another process; stop it or set another STATE_DIRECTORY`)
-  }
-}
-
-function readState (record: DurableRecord, hasWitness: boolean, logger: Logger): RecordState {
-  const { state, doubt } = record.read()
-  if (doubt !== undefined) {
-    logger.error({ event: 'record-unreadable', err: doubt },
-      'the record cannot be trusted: starting in maintenance; send SIGUSR2 to leave')
-  }
-  if (state.mode === 'maintenance' || !hasWitness) return state
-  logger.error({ event: 'record-unreadable', since: state.since },
-    'the record says live, but maintenance was on: starting in maintenance; send SIGUSR2 to leave')
-  return inDoubt(new Date())
-}
-
-async function openStoredListener (config: Config, inheritedFd: number | undefined, systemd: Systemd): Promise<Listener> {
-  const listener = await openListener(config.address, inheritedFd)
-  if (!listener.inherited) {
-    if (inheritedFd !== undefined) systemd.unstore(LISTEN)
-    systemd.store(LISTEN, listener.fd)
-  }
-  return listener
-}
-
-// An open descriptor in systemd's store is there after a crash and a restart even if the disk is full or lost. What
-// it refers to does not matter; it is opened in advance, since there may be no descriptor left when it is needed.
-function storedWitness (systemd: Systemd, isSet: boolean): { set (): void, clear (): void } {
-  if (!systemd.managed) return { set () {}, clear () {} }
-  const fd = openSync('/dev/null', 'r')
-  return {
-    set () {
-      isSet ||= systemd.store(WITNESS, fd)
-      if (!isSet) throw new Error('systemd was not reached')
-    },
-    clear () {
-      systemd.unstore(WITNESS)
-      isSet = false
-    }
   }
 }

@@ -1,18 +1,18 @@
 // Control: what the operator can be asked from outside, over the control socket and as metrics. Nothing here decides;
 // it turns requests into the operator's intents, and states into words.
 
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Logger } from '../log.ts'
 import type { Switch } from '../maintenance/switch.ts'
 import { peerOf } from '../platform/libc.ts'
-import { openControlSocket } from './control-socket.ts'
+import { openControlSocket, type ControlPorts } from './control-socket.ts'
 import { Feed } from './feed.ts'
 import { isOverdue } from './holders.ts'
 import { createMetrics, serveMetrics } from './metrics.ts'
 import type { Entering, Operator } from './operator.ts'
 import type { EnterRequest, HolderStatus, Status } from './protocol.ts'
+import type { Refusals } from './refusals.ts'
+import { StandingSocket } from './standing-socket.ts'
 import type { Tally } from './tally.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -22,8 +22,7 @@ export interface ControlOptions {
   switch: Switch
   pool: WorkerPool
   admitted: Tally
-  refused: Tally
-  refusedSinceEntering (): number
+  refused: Refusals
   logger: Logger
   umask (mask: number): number
 }
@@ -33,20 +32,20 @@ export interface Control {
   publish (event: string): void
   /** Observes how long it took until nothing was in flight. */
   drained (tookMs: number): void
+  /** Opens the socket where it does not stand. To be called every so often. */
+  look (): Promise<void>
   close (): Promise<void>
 }
 
 // With PrivateUsers= the kernel shows all users but root and the service's own as this one: user_namespaces(7).
 const HIDDEN_UID = 65534
 
-/** @throws ServiceError ERR_LISTEN */
+/** Where the socket cannot be opened that is logged, and tried again by `look`. */
 export async function openControl (options: ControlOptions): Promise<Control> {
-  const { config, operator, pool, refusedSinceEntering, logger, umask } = options
+  const { config, operator, pool, refused, logger, umask } = options
   const metrics = createMetrics({ ...options, now: () => new Date() })
   const feed = new Feed(status)
-  // Only the unit's own user and group may look into a folder that is made here.
-  mkdirSync(dirname(config.controlSocket), { recursive: true, mode: 0o750 })
-  const socket = await openControlSocket(config.controlSocket, {
+  const ports: ControlPorts = {
     status,
     enter: (request, by) => operator.enter({
       holder: request.holder,
@@ -71,7 +70,9 @@ export async function openControl (options: ControlOptions): Promise<Control> {
     },
     // Requests are logged as the transitions that they bring about.
     logger: logger.child({}, { level: 'warn' })
-  }, umask)
+  }
+  const socket = new StandingSocket(config.controlSocket, () => openControlSocket(config.controlSocket, ports, umask), logger)
+  await socket.look()
   const closeMetrics = config.metricsAddress === undefined
     ? undefined
     : await serveMetrics(metrics, config.metricsAddress).catch((error: unknown) => {
@@ -81,6 +82,7 @@ export async function openControl (options: ControlOptions): Promise<Control> {
   return {
     publish: event => { feed.publish(event) },
     drained: tookMs => metrics.drained(tookMs),
+    look: () => socket.look(),
     async close () {
       feed.close()
       if (closeMetrics !== undefined) closeMetrics()
@@ -98,7 +100,7 @@ export async function openControl (options: ControlOptions): Promise<Control> {
       by,
       drained,
       inFlight,
-      refused: refusedSinceEntering(),
+      refused: refused.sinceEntering,
       durable,
       recorded,
       leaving,

@@ -1,5 +1,6 @@
 // What can be asked over the control socket, of the real service.
 
+import { rmSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -128,4 +129,10 @@ t.test('signals are told on the same stream, and are the same holder', async t =
   await ask('PUT', '/v1/maintenance', { holder: 'migration' })
   await service.leave()
   t.match(await follower.line(({ event }) => event === 'maintenance-left'), { status: { by: 'SIGUSR2', holders: [] } })
+})
+
+t.test('when somebody has removed the socket it is there again', async t => {
+  rmSync(socket)
+  await service.line('control-reopened')
+  t.match(await ask('GET', '/v1/status'), { status: 200 })
 })
