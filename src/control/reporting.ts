@@ -31,7 +31,7 @@ export const wordings: Readonly<Record<ServiceEvent['event'], Wording>> = {
   'leave-cancelled': { level: 'warn', message: 'leaving was cancelled: maintenance stays on' },
   'leave-refused': { level: 'error', message: 'maintenance stays on' },
   'record-unwritable': { level: 'error', message: 'the record cannot be written; trying again' },
-  'witness-failed': { level: 'error', message: 'systemd does not keep the witness that maintenance is on' },
+  'witness-failed': { level: 'error', message: 'systemd could not be told of the witness beside the record; trying again' },
   'record-written': { level: 'info', message: 'the record is written again' },
   'worker-serving': { level: 'info', message: 'worker serves' },
   'worker-died': { level: 'error', message: 'worker died and is replaced' },
@@ -49,7 +49,9 @@ export function logEvent (logger: Logger, event: ServiceEvent, extra: Readonly<R
     for (const [name, value] of Object.entries(line)) {
       if (name !== 'event') journal[`MYSERVER_${name.replace(/[A-Z]/g, letter => `_${letter}`).toUpperCase()}`] = String(value)
     }
-    logger[level](withHidden(line, journal), message)
+    // Transitions are told at every level, but not against the wish for silence.
+    const told = logger.level === 'silent' || logger.isLevelEnabled(level) ? logger : logger.child({}, { level })
+    told[level](withHidden(line, journal), message)
     return
   }
   logger[level](line, message)

@@ -20,9 +20,9 @@ const status: OperatorStatus = {
   leaving: false
 }
 
-function collect (): { logger: pino.Logger, lines: Array<Record<string, unknown>> } {
+function collect (level = 'info'): { logger: pino.Logger, lines: Array<Record<string, unknown>> } {
   const lines: Array<Record<string, unknown>> = []
-  const logger = pino({ base: null, timestamp: false }, { write: (line: string) => { lines.push(JSON.parse(line)) } })
+  const logger = pino({ level, base: null, timestamp: false }, { write: (line: string) => { lines.push(JSON.parse(line)) } })
   return { logger, lines }
 }
 
@@ -67,6 +67,18 @@ t.test("the journal's fields are not in the line", async t => {
   t.notOk('journal' in (lines[0] ?? {}))
   t.notMatch(JSON.stringify(lines), /MESSAGE_ID/)
 })
+
+for (const level of ['warn', 'error', 'fatal', 'silent']) {
+  t.test(`with LOG_LEVEL=${level} ${level === 'silent' ? 'nothing' : 'every transition'} is told`, async t => {
+    const { logger, lines } = collect(level)
+    logEvent(logger, { event: 'maintenance-entered', holder: 'operator', by: 'SIGUSR1', inFlight: 0, durable: true })
+    logEvent(logger, { event: 'maintenance-drained', tookMs: 5 })
+    logEvent(logger, { event: 'maintenance-left', by: 'SIGUSR2', lastedMs: 1234, forced: false })
+    logEvent(logger, { event: 'leave-joined', by: 'SIGUSR2' })
+    const levels = level === 'silent' ? [] : [['maintenance-entered', 40], ['maintenance-drained', 30], ['maintenance-left', 30]]
+    t.same(lines.map(({ event, level }) => [event, level]), levels)
+  })
+}
 
 t.test('the status is live, or since when, whether drained and how much was refused', async t => {
   t.equal(statusText({ ...status, mode: 'live', holders: [] }, 0, NOW), 'live')
