@@ -110,6 +110,9 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
     cacheDirectory: directory('CACHE_DIRECTORY') ?? userDirectory(env, 'XDG_CACHE_HOME', '.cache'),
     controlSocket: readControlSocket()
   }
+  if ('path' in config.address && resolve(config.address.path) === config.controlSocket) {
+    problems.push(`LISTEN=${config.address.path}: is the control socket, in RUNTIME_DIRECTORY; set another path`)
+  }
   if (problems.length > 0) throw new ServiceError('ERR_CONFIG', problems.join('\n'))
   return Object.freeze(config)
 

@@ -119,6 +119,12 @@ t.test('LISTEN together with HOST or PORT is a problem for each of them', async 
   t.match(problems.join('\n'), /PORT=80: set together with LISTEN/)
 })
 
+for (const LISTEN of ['/run/myserver/control.sock', '/run//myserver/../myserver/control.sock']) {
+  t.test(`LISTEN=${LISTEN} is no place for the site: the control socket is there`, async t => {
+    t.match(problemsOf({ LISTEN, RUNTIME_DIRECTORY: '/run/myserver' }), [/^LISTEN=.*control\.sock: is the control socket, in RUNTIME_DIRECTORY; set another path$/])
+  })
+}
+
 t.test('WORKERS=auto is one for each processor', async t => {
   t.equal(readConfig({ WORKERS: 'auto' }).workers, availableParallelism())
 })

@@ -137,13 +137,17 @@ export async function removeStaleSocket (path: string): Promise<void> {
 }
 
 function fail (where: string, error: unknown): never {
-  const hint = hints[(error as NodeJS.ErrnoException).code ?? '']
+  const hint = (where.startsWith('/') ? pathHints : portHints)[(error as NodeJS.ErrnoException).code ?? '']
   throw new ServiceError('ERR_LISTEN', `cannot listen on ${where}: ${hint ?? messageOf(error)}`, error)
 }
 
-const hints: Readonly<Record<string, string>> = {
+const portHints: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process listens there; stop it or set another PORT (`ss -ltnp` names it)',
-  EACCES: 'not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, a socket needs a writable folder',
-  EADDRNOTAVAIL: 'HOST is no address of this machine',
-  ENOTSOCK: 'it is there and is no socket'
+  EACCES: 'not permitted; ports below 1024 need CAP_NET_BIND_SERVICE',
+  EADDRNOTAVAIL: 'HOST is no address of this machine'
+}
+
+const pathHints: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process has made it just now; stop it or set another path (`ss -lxp` names it)',
+  EACCES: 'not permitted; it needs a folder that the service may write'
 }
