@@ -1,6 +1,6 @@
 import t from 'tap'
 import { fixture, Gate } from '../helpers/places.ts'
-import { hasLibsystemd, NotifySocket } from '../helpers/notify-socket.ts'
+import { hasDatagrams, NotifySocket } from '../helpers/notify-socket.ts'
 import { startService } from '../helpers/service.ts'
 import { ctl, Ctl, statusOf } from './ctl.ts'
 
@@ -23,7 +23,7 @@ t.test('hold enters, says when nothing is in flight, and gives its claim back on
   t.equal((await statusOf(t, service)).mode, 'live')
 })
 
-t.test('systemd is told READY when nothing is in flight, and not before', { skip: !hasLibsystemd && 'there is no libsystemd' }, async t => {
+t.test('systemd is told READY when nothing is in flight, and not before', { skip: !hasDatagrams && 'only on Linux' }, async t => {
   const gate = new Gate(t)
   const notify = new NotifySocket(t)
   const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: gate.path } })
