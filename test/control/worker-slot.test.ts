@@ -100,6 +100,10 @@ t.test('that the process was asleep does not make a stuck worker well, nor its s
   it.slot.wasAsleep(60_000)
   it.feelAt(64_500)
   t.equal(it.slot.state, 'stuck')
+  // However much of its silence is excused.
+  it.slot.wasAsleep(60_000)
+  it.feelAt(65_000)
+  t.equal(it.slot.state, 'stuck')
   t.same(it.names(), ['worker-serving', 'worker-stuck'])
 })
 
