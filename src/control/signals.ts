@@ -13,7 +13,7 @@ export interface Signals {
 }
 
 /** @param target the process, as the emitter of its signals */
-export function catchSignals (target: NodeJS.EventEmitter): Signals {
+export function catchSignals (target: NodeJS.EventEmitter, nowMs: () => number = () => performance.now()): Signals {
   const waiting: Array<[Intent, NodeJS.Signals]> = []
   let take: ((intent: Intent, signal: NodeJS.Signals) => void) | undefined
   let enteredAtMs = -Infinity
@@ -25,11 +25,11 @@ export function catchSignals (target: NodeJS.EventEmitter): Signals {
 
   target.on('SIGUSR1', () => {
     receive('enter', 'SIGUSR1')
-    enteredAtMs = performance.now()
+    enteredAtMs = nowMs()
   })
   // The kernel delivers pending signals by number, not in the order in which they were sent (signal(7)): SIGUSR2
   // right behind SIGUSR1 may have been sent before it. Whoever sent the SIGUSR1 must not find the site open.
-  target.on('SIGUSR2', () => receive(performance.now() - enteredAtMs < DOUBT_MS ? 'leave-in-doubt' : 'leave', 'SIGUSR2'))
+  target.on('SIGUSR2', () => receive(nowMs() - enteredAtMs < DOUBT_MS ? 'leave-in-doubt' : 'leave', 'SIGUSR2'))
   target.on('SIGHUP', () => receive('reload', 'SIGHUP'))
 
   return {
