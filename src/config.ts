@@ -87,7 +87,7 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
     try {
       return parse(value)
     } catch (error) {
-      problems.push(`${name}=${value}: ${messageOf(error)}`)
+      problems.push(`${name}=${hidePassword(value)}: ${messageOf(error)}`)
       return fallback
     }
   }
@@ -144,6 +144,15 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
       return path
     }
   }
+}
+
+/** A text as it may be shown: where it is a URL, or was meant to be one, without its password. */
+export function hidePassword (text: string): string {
+  const url = URL.parse(text)
+  if (url === null) return text.replace(/(\/\/[^/:@]*):.*@/, '$1:***@')
+  if (url.password === '') return text
+  url.password = '***'
+  return url.href
 }
 
 /** The version in package.json. */

@@ -1,6 +1,6 @@
 // The command line of the service itself. It is configured by the environment; these options only tell.
 
-import { readConfig, settings, version } from './config.ts'
+import { hidePassword, readConfig, settings, version } from './config.ts'
 import { EX_CONFIG, messageOf } from './errors.ts'
 
 export interface Answer {
@@ -27,7 +27,8 @@ export function answerOptions (args: readonly string[], env: NodeJS.ProcessEnv):
 function checkConfig (env: NodeJS.ProcessEnv): Answer {
   try {
     const config = readConfig(env)
-    return { code: 0, out: `The configuration is good:\n${JSON.stringify(config, null, 2)}\n`, err: '' }
+    const shown = JSON.stringify(config, (_name, value) => typeof value === 'string' ? hidePassword(value) : value, 2)
+    return { code: 0, out: `The configuration is good:\n${shown}\n`, err: '' }
   } catch (error) {
     return { code: EX_CONFIG, out: '', err: `${messageOf(error)}\n` }
   }

@@ -39,6 +39,16 @@ t.test('--check-config shows what would be used', async t => {
   t.match(out, /"port": 8080/)
 })
 
+t.test('--check-config shows no password, right or wrong', async t => {
+  for (const check of ['http://me:geheim@127.0.0.1/ready', 'tcp://me:geheim@127.0.0.1:5432', 'ftp://me:geheim@host/', 'http://me:gehe/im@geheim@host/']) {
+    const { out = '', err = '' } = answerOptions(['--check-config'], { ...env, MAINTENANCE_CHECK: check }) ?? {}
+    if (!check.startsWith('tcp:')) t.match(out + err, /me:\*\*\*@/, check)
+    t.notMatch(out + err, /gehe/, check)
+  }
+  const plain = 'http://127.0.0.1/?mail=a:b@c'
+  t.match(answerOptions(['--check-config'], { ...env, MAINTENANCE_CHECK: plain })?.out, plain)
+})
+
 t.test('--check-config tells all problems and ends with 78', async t => {
   const { code, out, err = '' } = answerOptions(['--check-config'], { ...env, PORT: 'x', WORKERS: 'y' }) ?? {}
   t.same({ code, out }, { code: 78, out: '' })
