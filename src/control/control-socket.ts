@@ -4,7 +4,7 @@
 import type { Server, Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import { removeStaleSocket } from './listener.ts'
-import { parseEnter, parseLeave, paths, type Entered, type EnterRequest, type EventLine, type LeaveRequest, type Outcome, type Status } from './protocol.ts'
+import { STOPPING, parseEnter, parseLeave, paths, type Entered, type EnterRequest, type EventLine, type LeaveRequest, type Outcome, type Status } from './protocol.ts'
 import { ServiceError, messageOf } from '../errors.ts'
 import { noSchemas } from '../no-schemas.ts'
 
@@ -15,7 +15,7 @@ export interface ControlPorts {
   leave (request: LeaveRequest, by: string): Promise<string | undefined>
   /** Closes the connections of what is in flight. @returns how many; undefined: not in maintenance */
   cut (by: string): Promise<number | undefined>
-  /** Calls back on every event and every change of the status, until the returned function is called. */
+  /** Calls back with how things stand, on every event and on every change, until the returned function is called. */
   follow (listener: (line: EventLine) => void): () => void
   metrics (): Promise<{ type: string, text: string }>
   /** Who is at the other end of a connected Unix socket. */
@@ -66,7 +66,7 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
       return reply.code(400).send({ error: messageOf(error) })
     }
     const refused = await ports.leave(wanted, callerOf(request))
-    if (refused !== undefined) return reply.code(409).send({ error: refused })
+    if (refused !== undefined) return reply.code(refused === STOPPING ? 503 : 409).send({ error: refused })
     return await ports.status()
   })
   app.delete(paths.connections, async (request, reply) => {
@@ -74,21 +74,23 @@ export async function openControlSocket (path: string, ports: ControlPorts, umas
     if (cut === undefined) return reply.code(409).send({ error: 'not in maintenance: connections are cut in maintenance only' })
     return { cut }
   })
-  app.get(paths.events, async (request, reply) => {
+  app.get(paths.events, (_request, reply) => {
     reply.hijack()
     reply.raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'Cache-Control': 'no-store' })
-    // A follower that does not read (Ctrl-Z) must not fill the memory: it is told how things stand when it reads again.
+    // A follower that does not read (Ctrl-Z) must not fill the memory: it begins anew when it reads again.
     let missed = false
     const write = (line: EventLine): void => {
       missed = reply.raw.writableNeedDrain
       if (!missed) reply.raw.write(JSON.stringify(line) + '\n')
     }
-    const tellNow = async (): Promise<void> => write({ event: 'status', status: await ports.status() })
-    reply.raw.on('drain', () => { if (missed) tellNow() })
-    await tellNow()
-    const stop = ports.follow(write)
-    if (request.raw.destroyed) stop()
-    else reply.raw.once('close', stop)
+    let stop = ports.follow(write)
+    reply.raw.on('drain', () => {
+      if (!missed) return
+      missed = false
+      stop()
+      stop = ports.follow(write)
+    })
+    reply.raw.once('close', () => stop())
   })
   app.get(paths.metrics, async (_request, reply) => {
     const { type, text } = await ports.metrics()

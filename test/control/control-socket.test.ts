@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pino from 'pino'
 import t from 'tap'
 import { openControlSocket, type ControlPorts } from '../../src/control/control-socket.ts'
-import type { Status } from '../../src/control/protocol.ts'
+import { STOPPING, type Status } from '../../src/control/protocol.ts'
 import { call, Follower } from '../helpers/call.ts'
 import { newFolder, type Scope } from '../helpers/places.ts'
 import { ServiceProcess, startService } from '../helpers/service.ts'
@@ -127,7 +127,12 @@ t.test('a service that stops takes its socket away, and ends followers with it',
 t.test('a follower that goes away is followed no more', async t => {
   const path = join(newFolder(t), 'control.sock')
   const stopped = Promise.withResolvers<void>()
-  const socket = await openControlSocket(path, ports({ follow: () => stopped.resolve }), mask => process.umask(mask))
+  const socket = await openControlSocket(path, ports({
+    follow (listener) {
+      listener({ event: 'status', status: { mode: 'live' } as Status })
+      return stopped.resolve
+    }
+  }), mask => process.umask(mask))
   t.teardown(() => socket.close())
   const follower = new Follower(t, path)
   await follower.line(() => true)
@@ -135,32 +140,31 @@ t.test('a follower that goes away is followed no more', async t => {
   await stopped.promise
 })
 
-t.test('a follower that goes away before it is answered leaves nothing behind', async t => {
+t.test('a follower that goes away before it is told anything leaves nothing behind', async t => {
   const path = join(newFolder(t), 'control.sock')
   const asked = Promise.withResolvers<void>()
-  const status = Promise.withResolvers<Status>()
-  let followers = 0
   const stopped = Promise.withResolvers<void>()
   const socket = await openControlSocket(path, ports({
-    async status () {
-      asked.resolve()
-      return await status.promise
-    },
     follow () {
-      followers++
-      return () => { followers--; stopped.resolve() }
+      asked.resolve()
+      return stopped.resolve
     }
   }), mask => process.umask(mask))
   t.teardown(() => socket.close())
   const follower = new Follower(t, path)
   await asked.promise
   follower.request.destroy()
-  await follower.ended
-  // Answered on a connection that came later: by then it knows that the other has gone.
-  for (let i = 0; i < 2; i++) await call(path, 'GET', '/metrics')
-  status.resolve({ mode: 'live' } as Status)
   await stopped.promise
-  t.equal(followers, 0)
+})
+
+t.test('leaving that is refused because the process ends is another answer than any other refusal', async t => {
+  const path = join(newFolder(t), 'control.sock')
+  let why: string = STOPPING
+  const socket = await openControlSocket(path, ports({ leave: async () => why }), mask => process.umask(mask))
+  t.teardown(() => socket.close())
+  t.match(await call(path, 'DELETE', '/v1/maintenance'), { status: 503, json: { error: STOPPING } })
+  why = 'the reopening check failed'
+  t.match(await call(path, 'DELETE', '/v1/maintenance'), { status: 409, json: { error: why } })
 })
 
 t.test('a follower that does not read is told how things stand when it does, and nothing piles up', async t => {
@@ -169,8 +173,8 @@ t.test('a follower that does not read is told how things stand when it does, and
   let inFlight = 0
   const following = Promise.withResolvers<void>()
   const socket = await openControlSocket(path, ports({
-    status: async () => ({ mode: 'live', version: 'x'.repeat(1000), inFlight }) as Status,
     follow (listener) {
+      listener({ event: 'status', status: { version: 'x'.repeat(1000), inFlight } as Status })
       tell = now => {
         inFlight = now
         listener({ event: 'status', status: { version: 'x'.repeat(1000), inFlight } as Status })
