@@ -1,150 +1,113 @@
-// The client's end of the control socket.
+// The client's end of the control socket: what the service can be asked.
 
-import { readFileSync, statSync } from 'node:fs'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { paths, type EventLine, type Refused } from '../control/protocol.ts'
+import { paths, type Entered, type EnterRequest, type LeaveRequest, type Status } from '../control/protocol.ts'
 import { messageOf } from '../errors.ts'
+import { parseCut, parseEntered, parseEvent, parseRefusal, parseStatus } from './answers.ts'
+import { exchange, linesOf, type Asked } from './exchange.ts'
 import { Failure } from './failure.ts'
+import { foreign } from './obstacle.ts'
+import type { Place } from './place.ts'
 
+// What is answered at once is answered by then.
+const ANSWER_MS = 5_000
 // A restart of the service takes less; while it lasts, waiting goes on.
 const RESTART_MS = 30_000
 const RECONNECT_POLL_MS = 100
 
+/** Each throws Failure: `refused` with the service's reason, `unreachable` or `lost` with what stands in the way. */
 export interface Client {
+  status (limitMs?: number): Promise<Status>
+  enter (request: EnterRequest): Promise<Entered>
+  /** Without a limit: leaving waits for the application and for the check. */
+  leave (request: LeaveRequest): Promise<Status>
+  /** @returns how many connections were closed */
+  cut (): Promise<number>
   /**
-   * @returns the answer's body
-   * @throws Failure `refused` with the service's reason, or `unreachable` with what stands in the way
+   * How things stand, and again whenever that changes, across restarts of the service: while it is not there it is away.
+   * @param patienceMs how long it may be away; without it, one that was never heard of may not be at all
    */
-  call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T>
-  /**
-   * The events from now on, across restarts of the service; the first tells how things stand.
-   * @param patienceMs how long the service may be away, once it has answered
-   */
-  follow (signal: AbortSignal, patienceMs?: number): AsyncGenerator<EventLine>
+  follow (signal: AbortSignal, patienceMs?: number): AsyncGenerator<Status | 'away'>
 }
 
 /** @param interrupted ends a call that waits for its answer */
-export function connectTo (socketPath: string, interrupted: AbortSignal): Client {
-  // Whoever has answered once is worth waiting for.
-  let hasAnswered = false
+export function connectTo (place: Place, interrupted: AbortSignal): Client {
+  let last: Status | undefined
   return {
-    async call<T> (method: 'GET' | 'PUT' | 'DELETE', path: string, body?: unknown) {
-      const { statusCode = 500, text } = await ask(method, path, body)
-      const answer = parse(socketPath, text)
-      if (statusCode === 404) throw foreign(socketPath, `it answered 404 to ${path}`)
-      hasAnswered = true
-      if (statusCode >= 400) {
-        const { error } = answer as Partial<Refused>
-        throw new Failure(statusCode === 400 ? 'usage' : 'refused', error ?? `the service answered ${statusCode}`)
-      }
-      return answer as T
+    status: async (limitMs = ANSWER_MS) => hear(await call({ method: 'GET', path: paths.status, limitMs }, parseStatus)),
+    enter: async body => hear(await call({ method: 'PUT', path: paths.maintenance, body, limitMs: ANSWER_MS }, parseEntered)),
+    async leave ({ holder, force }) {
+      const query = new URLSearchParams({ ...force && { force: 'true' }, ...holder !== undefined && { holder } })
+      return hear(await call({ method: 'DELETE', path: `${paths.maintenance}?${query.toString()}` }, parseStatus))
     },
+    cut: async () => await call({ method: 'DELETE', path: paths.connections, limitMs: ANSWER_MS }, parseCut),
 
-    async * follow (signal, patienceMs = RESTART_MS) {
+    async * follow (signal, patienceMs) {
       let lostAtMs: number | undefined
       while (true) {
         try {
-          const response = await send(socketPath, 'GET', paths.events, undefined, signal)
-          if (response.statusCode !== 200) throw foreign(socketPath, `it answered ${response.statusCode} to ${paths.events}`)
-          for await (const line of linesOf(response)) {
-            const event = parse(socketPath, line) as EventLine
-            hasAnswered = true
+          for await (const line of linesOf(place, { method: 'GET', path: paths.events, limitMs: ANSWER_MS }, signal)) {
+            const status = hear(understand(line, parseEvent))
             lostAtMs = undefined
-            yield event
+            yield status
           }
-          throw new Failure('unreachable', `the service ended the connection to ${socketPath}`)
+          throw new Failure('lost', `the service ended the connection to ${place.path}`)
         } catch (error) {
           if (signal.aborted) return
+          const isNews = lostAtMs === undefined
           lostAtMs ??= performance.now()
-          if (!hasAnswered || performance.now() - lostAtMs > patienceMs) throw error
+          const mayTakeMs = patienceMs ?? (last === undefined ? 0 : RESTART_MS)
+          if (performance.now() - lostAtMs >= mayTakeMs) throw remembering(error)
+          if (isNews) yield 'away'
         }
         await sleep(RECONNECT_POLL_MS)
       }
     }
   }
 
-  async function ask (method: string, path: string, body: unknown): Promise<{ statusCode: number | undefined, text: string }> {
+  async function call<T> (asked: Asked, parse: (answer: unknown) => T): Promise<T> {
+    const isWish = asked.method !== 'GET'
+    let reply
     try {
-      const response = await send(socketPath, method, path, body, interrupted)
-      let text = ''
-      for await (const chunk of response.setEncoding('utf8')) text += chunk
-      return { statusCode: response.statusCode, text }
+      reply = await exchange(place, asked, interrupted)
     } catch (error) {
-      if (!interrupted.aborted) throw error
-      throw new Failure('interrupted', 'stopped waiting for the answer. ' +
-        'The service does what it was asked all the same; how things stand: myserverctl status')
+      if (interrupted.aborted) {
+        throw new Failure('interrupted', `stopped waiting for the answer${isWish
+          ? '. The service may do what it was asked all the same; how things stand: myserverctl status'
+          : ''}`)
+      }
+      if (!isWish || !(error instanceof Failure) || error.kind !== 'lost') throw remembering(error)
+      throw new Failure('lost', `${error.message}\nWhat became of it is not known: ${asked.method === 'PUT' ? '' : 'maintenance stays on unless the status says otherwise: '}myserverctl status`)
+    }
+    const { statusCode, text } = reply
+    if (statusCode === 404) throw foreign(place, `it answered 404 to ${asked.path}`)
+    if (statusCode < 400) return understand(text, parse)
+    const reason = understand(text, parseRefusal)
+    if (statusCode === 503) throw new Failure('lost', `${reason}; maintenance stays on until the next one is asked: myserverctl status`)
+    throw new Failure(statusCode === 400 || statusCode === 413 ? 'usage' : 'refused', reason)
+  }
+
+  function hear<S extends Status> (status: S): S {
+    last = status
+    return status
+  }
+
+  function understand<T> (text: string, parse: (answer: unknown) => T): T {
+    let answer
+    try {
+      answer = JSON.parse(text)
+    } catch {
+      throw foreign(place, 'its answer is not JSON')
+    }
+    try {
+      return parse(answer)
+    } catch (error) {
+      throw foreign(place, messageOf(error))
     }
   }
-}
 
-// Leaving the loop early destroys the response, and with it the connection.
-async function * linesOf (response: IncomingMessage): AsyncGenerator<string> {
-  let rest = ''
-  for await (const chunk of response.setEncoding('utf8')) {
-    const lines = `${rest}${chunk}`.split('\n')
-    rest = lines.pop() ?? ''
-    yield * lines
+  function remembering (error: unknown): unknown {
+    if (!(error instanceof Failure) || last?.mode !== 'maintenance') return error
+    return new Failure(error.kind, `${error.message}\nMaintenance was on when it was last heard of, and stays on through restarts: myserverctl status`)
   }
-}
-
-async function send (socketPath: string, method: string, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
-  const content = body === undefined ? undefined : JSON.stringify(body)
-  return await new Promise((resolve, reject) => {
-    const request = httpRequest({
-      socketPath,
-      method,
-      path,
-      agent: false,
-      headers: content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(content) },
-      ...signal !== undefined && { signal }
-    }, resolve)
-    request.once('error', error => reject(unreachable(socketPath, error)))
-    request.end(content)
-  })
-}
-
-function parse (socketPath: string, text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw foreign(socketPath, 'its answer is not JSON')
-  }
-}
-
-function foreign (path: string, why: string): Failure {
-  return new Failure('unreachable', `${path} is no control socket of myserver: ${why}`)
-}
-
-function unreachable (path: string, error: NodeJS.ErrnoException): Error {
-  // The kernel refuses a connection to a file of any kind: unix(7).
-  if (error.code === 'ECONNREFUSED' && !isSocket(path)) return foreign(path, 'it is no socket')
-  const why = {
-    ENOENT: `the service is not running: there is no ${path}; start it: systemctl start myserver`,
-    ECONNREFUSED: `the service is not running: nobody answers on ${path}; start it: systemctl start myserver`,
-    EACCES: `no permission to use ${path}; ${permissionHint(path)}`,
-    ECONNRESET: `the service ended the connection to ${path}`
-  }[error.code ?? '']
-  if ((error.code ?? '').startsWith('HPE_')) return foreign(path, 'its answer is not HTTP')
-  return new Failure('unreachable', why ?? `${path}: ${messageOf(error)}`)
-}
-
-function isSocket (path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isSocket() !== false
-}
-
-// The socket itself may be out of sight; its folder's group is the same.
-function permissionHint (path: string): string {
-  for (const place of [path, path.slice(0, path.lastIndexOf('/'))]) {
-    try {
-      const group = groupName(statSync(place).gid)
-      return `its group is ${group}: use sudo, or sudo usermod -aG ${group} $USER and log in again`
-    } catch {}
-  }
-  return 'use sudo'
-}
-
-function groupName (gid: number): string {
-  const lines = readFileSync('/etc/group', 'utf8').split('\n').map(line => line.split(':'))
-  return lines.find(([, , id]) => id === String(gid))?.[0] ?? String(gid)
 }

@@ -1,10 +1,11 @@
 // myserverctl off: leaves maintenance.
 
-import { paths, type Status } from '../control/protocol.ts'
-import { parse } from './args.ts'
+import { parseHolder } from '../control/protocol.ts'
+import { checkFields, parse } from './args.ts'
 import type { Command } from './command.ts'
 import { exitCodes } from './failure.ts'
 import { renderStatus } from './render.ts'
+import { isHeld } from './waiting.ts'
 
 export const off: Command = {
   summary: 'leave maintenance',
@@ -19,10 +20,11 @@ Leaves maintenance: waits until the application serves, and opens if MAINTENANCE
 `,
   async run (args, connect, terminal) {
     const values = parse(args, { force: { type: 'boolean' }, holder: { type: 'string' } })
-    const query = new URLSearchParams()
-    if (values.force === true) query.set('force', 'true')
-    if (values.holder !== undefined) query.set('holder', values.holder)
-    const status = await connect(values.socket).call<Status>('DELETE', `${paths.maintenance}?${query.toString()}`)
+    const holder = values.holder === undefined ? undefined : checkFields(() => parseHolder(values.holder))
+    const client = connect(values.socket)
+    // Leaving what is left already is no failure, but it may be a slip of the pen.
+    if (holder !== undefined && !isHeld(await client.status(), holder)) terminal.err(`nobody of the name ${holder} holds maintenance`)
+    const status = await client.leave({ force: values.force === true, ...holder !== undefined && { holder } })
     terminal.out(values.json === true ? JSON.stringify(status) : renderStatus(status, new Date()))
     return exitCodes.done
   }

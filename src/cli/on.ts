@@ -1,10 +1,12 @@
 // myserverctl on: enters maintenance, or changes what was said about it.
 
-import { OPERATOR, endings, paths, type Entered, type EnterRequest, type Outcome, type Status } from '../control/protocol.ts'
-import { parse, parseDuration, parseTime } from './args.ts'
+import { OPERATOR, endings, parseEnter, type Outcome, type Status } from '../control/protocol.ts'
+import { messageOf } from '../errors.ts'
+import { checkFields, parse, parseDuration, parseTime } from './args.ts'
+import type { Client } from './client.ts'
 import type { Command } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
-import { renderStatus } from './render.ts'
+import { plural, renderStatus, unansweredOf } from './render.ts'
 import { waitFor } from './waiting.ts'
 
 const TOLD: Readonly<Record<Exclude<Outcome, 'entered'>, string>> = {
@@ -49,34 +51,46 @@ Enters maintenance. Where it is on already, only what is given is changed.
     if (values.then !== undefined && then === undefined) {
       throw new Failure('usage', `--then ${values.then}: expected one of ${endings.join(', ')}`)
     }
+    const isEnding = values.for !== undefined || values.until !== undefined
+    if (then !== undefined && !isEnding) throw new Failure('usage', `--then ${then} goes with --for or --until: there is no end without them`)
     const timeoutMs = values.wait ? parseDuration('--wait', values.wait) : undefined
-    const request: EnterRequest = {
+    const now = new Date()
+    const request = checkFields(() => parseEnter({
       holder: values.holder ?? OPERATOR,
-      ...values.reason !== undefined && { reason: values.reason },
-      ...values.message !== undefined && { message: values.message },
-      ...values.for !== undefined && { forMs: parseDuration('--for', values.for) },
-      ...values.until !== undefined && { until: parseTime('--until', values.until, new Date()).toISOString() },
-      ...then !== undefined && { then }
-    }
+      reason: values.reason,
+      message: values.message,
+      forMs: values.for === undefined ? undefined : parseDuration('--for', values.for),
+      until: values.until === undefined ? undefined : parseTime('--until', values.until, now).toISOString(),
+      then
+    }, now))
 
     const client = connect(values.socket)
     const json = values.json === true
-    const { outcome, ...entered } = await client.call<Entered>('PUT', paths.maintenance, request)
+    const { outcome, ...entered } = await client.enter(request)
     let status: Status = entered
     if (!json && outcome !== 'entered') terminal.out(TOLD[outcome])
     if (values.wait !== undefined && !status.drained) {
       if (!json && status.inFlight > 0) terminal.out(`maintenance is on; ${status.inFlight} in flight, waiting`)
       try {
-        status = await waitFor({ until: 'drained', holder: request.holder, timeoutMs, json }, client, terminal)
+        status = await waitFor({ until: 'drained', holder: request.holder, timeoutMs, json, heard: entered }, client, terminal)
       } catch (error) {
-        if (values.cut === true && error instanceof Failure && error.code === exitCodes.refused) {
-          const { cut } = await client.call<{ cut: number }>('DELETE', paths.connections)
-          throw new Failure('refused', `${error.message}\ncut ${cut} connections; what their handlers do goes on: myserverctl wait --drained`)
-        }
-        throw error
+        if (values.cut !== true || !(error instanceof Failure) || error.kind !== 'timeout') throw error
+        throw new Failure('timeout', `${error.message}\n${await cut(client)}`)
       }
     }
     terminal.out(json ? JSON.stringify(status) : renderStatus(status, new Date()))
     return exitCodes.done
+  }
+}
+
+/** @returns what became of it */
+async function cut (client: Client): Promise<string> {
+  try {
+    const count = await client.cut()
+    const stuck = unansweredOf(await client.status())
+    return [`cut ${plural(count, 'connection')}; what ${count === 1 ? 'its handler does' : 'their handlers do'} goes on: myserverctl wait --drained`,
+      ...stuck.map(({ worker }) => `worker ${worker} does not answer, and cuts its connections as soon as it does`)].join('\n')
+  } catch (error) {
+    return `cutting connections has failed: ${messageOf(error)}`
   }
 }

@@ -1,7 +1,8 @@
 // A status in words.
 
 import ms from 'ms'
-import type { HolderStatus, Status, Straggler, WorkerStatus } from '../control/protocol.ts'
+import { MOST_STRAGGLERS, type HolderStatus, type NamedStraggler, type Status, type Straggler, type UnansweredWorker, type WorkerStatus } from '../control/protocol.ts'
+import { renderView, type Entry, type View } from './view.ts'
 
 // A worker beats twice a second; so late it is worth a word.
 const SILENT_MS = 2_000
@@ -9,63 +10,104 @@ const BAR_WIDTH = 30
 const MOST_WHAT = 100
 
 export function renderStatus (status: Status, now: Date): string {
-  return [headline(status, now), ...status.holders.map(holder => `  ${renderHolder(holder)}`), ...renderInFlight(status),
-    `${renderWorkers(status.workers)}; version ${status.version}`].join('\n')
+  return renderView(viewStatus(status, now))
+}
+
+export function viewStatus (status: Status, now: Date): View {
+  return {
+    head: [headline(status, now), ...status.holders.map(holder => `  ${renderHolder(holder, now)}`)],
+    ...listInFlight(status),
+    foot: [`${renderWorkers(status.workers)}; version ${status.version}`]
+  }
+}
+
+/** `[#####-----] 3 of 12 left` and what they are. @param atFirst how many were in flight when it began */
+export function viewProgress (status: Status, atFirst: number): View {
+  const most = Math.max(atFirst, status.inFlight, 1)
+  const done = Math.round((1 - status.inFlight / most) * BAR_WIDTH)
+  const bar = `[${'#'.repeat(done)}${'-'.repeat(BAR_WIDTH - done)}] ${status.inFlight} of ${most} left${hindrance(status)}`
+  return { head: [bar], ...listInFlight(status), foot: [] }
+}
+
+/** What is in flight, and the workers that cannot tell. */
+export function renderInFlight (status: Status): string {
+  return renderView({ head: [countInFlight(status)], ...listInFlight(status), foot: [] })
+}
+
+/** A text that changes when there is something new to say of what is in flight, besides how old it is. */
+export function gistOfInFlight ({ inFlight, workers, stragglers }: Status): string {
+  return JSON.stringify([inFlight, workers.filter(isSilent).map(({ worker }) => worker),
+    stragglers.map(straggler => isNamed(straggler) ? [straggler.worker, straggler.what, straggler.clientGone] : [straggler.worker])])
+}
+
+/** The workers that could not be asked what they have in flight. */
+export function unansweredOf ({ stragglers }: Status): UnansweredWorker[] {
+  return stragglers.filter(straggler => 'silentMs' in straggler)
+}
+
+/** `1 connection`, `2 connections` */
+export function plural (count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 function headline (status: Status, now: Date): string {
   const since = new Date(status.since)
-  const parts = [`${status.mode} since ${clock(since)} (${ms(now.getTime() - since.getTime())})`]
+  const parts = [`${status.mode} since ${clock(since, now)} (${ms(now.getTime() - since.getTime())})`]
   if (status.mode === 'live') parts.push(`${status.inFlight} in flight`)
-  else parts.push(status.drained ? 'drained' : `${status.inFlight} in flight`, `${status.refused} ${status.refused === 1 ? 'request' : 'requests'} refused`)
+  else parts.push(status.drained ? 'drained' : countInFlight(status), `${plural(status.refused, 'request')} refused`)
   if (status.leaving) parts.push('leaving as soon as the application and the check allow it')
   if (!status.durable) parts.push('NOT on disk: would not survive a reboot')
   else if (!status.recorded) parts.push('NOT on disk: a reboot would stay in maintenance and not know why')
   return parts.join(', ')
 }
 
-function renderHolder ({ name, by, since, reason, message, until, then, overdue }: HolderStatus): string {
-  const parts = [`${name}: by ${by} since ${clock(new Date(since))}`]
-  if (until !== undefined) parts.push(`until ${clock(new Date(until))}, then ${then ?? 'stay'}${overdue ? ' (OVERDUE)' : ''}`)
+function countInFlight (status: Status): string {
+  return `${status.inFlight} in flight${hindrance(status)}`
+}
+
+// Nothing is in flight and yet it is not drained.
+function hindrance ({ mode, drained, inFlight }: Status): string {
+  return mode === 'maintenance' && !drained && inFlight === 0 ? ', the application is still putting away what it holds' : ''
+}
+
+function renderHolder ({ name, by, since, reason, message, until, then, overdue }: HolderStatus, now: Date): string {
+  const parts = [`${name}: by ${by} since ${clock(new Date(since), now)}`]
+  if (until !== undefined) parts.push(`until ${clock(new Date(until), now)}, then ${then ?? 'stay'}${overdue ? ' (OVERDUE)' : ''}`)
   if (reason !== undefined) parts.push(`reason: ${reason}`)
   if (message !== undefined) parts.push(`message: ${message}`)
   return parts.join('; ')
 }
 
-/** `0 serving, 1 loading`. A stand-in is named as such. */
+/** `worker 0 serving, worker 1 stuck, stand-in loading` */
 function renderWorkers (workers: readonly WorkerStatus[]): string {
   return workers.map(({ worker, role, state }) => `${role === 'stand-in' ? 'stand-in' : `worker ${worker}`} ${state}`).join(', ')
 }
 
-/** What is in flight, the oldest first, and the workers that cannot tell. */
-export function renderInFlight ({ workers, stragglers }: Pick<Status, 'workers' | 'stragglers'>): string[] {
-  return [...workers.filter(isSilent).map(renderSilent), ...stragglers.map(renderStraggler)].map(line => `  ${line}`)
+/** The workers that cannot tell what they have in flight, and what the others have, the oldest first. */
+function listInFlight (status: Status): Pick<View, 'list' | 'unnamed'> {
+  const unanswered = unansweredOf(status)
+  const silent = status.workers.filter(worker => isSilent(worker) && !unanswered.some(other => other.worker === worker.worker))
+  const named = status.stragglers.filter(isNamed)
+  const list = [...unanswered, ...silent].map(renderSilent).concat(named.map(renderStraggler))
+  // What ended while the workers were asked is in the count, and is nothing more; only a full list leaves any out.
+  const rest = status.inFlight - list.reduce((sum, { count }) => sum + count, 0)
+  return { list, unnamed: named.length < MOST_STRAGGLERS ? 0 : Math.max(0, rest) }
 }
 
-/** A text that changes when there is something new to say of what is in flight, besides how old it is. */
-export function gistOfInFlight ({ inFlight, workers, stragglers }: Status): string {
-  return JSON.stringify([inFlight, workers.filter(isSilent).map(({ worker }) => worker),
-    stragglers.map(({ worker, what, clientGone }) => [worker, what, clientGone])])
+function isNamed (straggler: Straggler): straggler is NamedStraggler {
+  return 'what' in straggler
 }
 
 function isSilent ({ state, silentMs }: WorkerStatus): boolean {
   return state !== 'down' && silentMs > SILENT_MS
 }
 
-function renderSilent ({ worker, silentMs, inFlight }: WorkerStatus): string {
-  return `worker ${worker} has not answered for ${seconds(silentMs)} (${inFlight} in flight)`
+function renderSilent ({ worker, silentMs, inFlight }: UnansweredWorker): Entry {
+  return { text: `  worker ${worker} has not answered for ${seconds(silentMs)} (${inFlight} in flight)`, count: inFlight }
 }
 
-function renderStraggler ({ what, ageMs, worker, clientGone }: Straggler): string {
-  return `${printable(what)}, ${seconds(ageMs)} (worker ${worker}${clientGone ? ', its client has gone' : ''})`
-}
-
-/** `[#####-----] 3 of 12 left` and the stragglers. @param atFirst how many were in flight when it began */
-export function renderProgress (status: Status, atFirst: number): string {
-  const most = Math.max(atFirst, status.inFlight, 1)
-  const done = Math.round((1 - status.inFlight / most) * BAR_WIDTH)
-  return [`[${'#'.repeat(done)}${'-'.repeat(BAR_WIDTH - done)}] ${status.inFlight} of ${most} left`,
-    ...renderInFlight(status)].join('\n')
+function renderStraggler ({ what, ageMs, worker, clientGone }: NamedStraggler): Entry {
+  return { text: `  ${printable(what)}, ${seconds(ageMs)} (worker ${worker}${clientGone ? ', its client has gone' : ''})`, count: 1 }
 }
 
 // The path of an upgrade is whatever a client has sent.
@@ -78,7 +120,7 @@ function seconds (milliseconds: number): string {
 }
 
 // Today's times without a date, in local time.
-function clock (date: Date): string {
+function clock (date: Date, now: Date): string {
   const time = date.toTimeString().slice(0, 8)
-  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString('sv')} ${time}`
+  return date.toDateString() === now.toDateString() ? time : `${date.toLocaleDateString('sv')} ${time}`
 }

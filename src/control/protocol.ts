@@ -39,7 +39,7 @@ export interface WorkerStatus {
 }
 
 /** Something in flight. */
-export interface Straggler {
+export interface NamedStraggler {
   worker: number
   /** `GET /orders/:id`, `UPGRADE /chat`, or the name of work that the application began. */
   what: string
@@ -47,6 +47,13 @@ export interface Straggler {
   /** Whether its client has gone, and only its handler runs on. */
   clientGone: boolean
 }
+
+/** A worker that did not answer when it was asked what it has in flight. */
+export type UnansweredWorker = Pick<WorkerStatus, 'worker' | 'inFlight' | 'silentMs'>
+
+export type Straggler = NamedStraggler | UnansweredWorker
+/** So many are named, and no more. */
+export const MOST_STRAGGLERS = 20
 
 /** GET /v1/status, and each line of GET /v1/events. */
 export interface Status {
@@ -65,7 +72,7 @@ export interface Status {
   leaving: boolean
   holders: HolderStatus[]
   workers: WorkerStatus[]
-  /** The oldest of what is in flight in maintenance; workers that hang cannot be asked. */
+  /** In maintenance the workers that cannot tell what they have in flight, and the oldest of what the others have. */
   stragglers: Straggler[]
 }
 
@@ -110,9 +117,23 @@ export interface EventLine {
 /** Why leaving is refused by a process that ends: the next one can be asked. */
 export const STOPPING = 'the service is stopping'
 
-const NAME = /^[\w.@:-]{1,100}$/
+/** What is wrong with a field of a request. */
+export class FieldError extends Error {
+  readonly field: string
+  readonly problem: string
+
+  constructor (field: string, problem: string) {
+    super(`${field}: ${problem}`)
+    this.field = field
+    this.problem = problem
+  }
+}
+
+const MOST_NAME = 100
+const NAME = new RegExp(`^[\\w.@:-]{1,${MOST_NAME}}$`)
 const MOST_TEXT = 500
 const MOST_FOR_MS = 366 * 24 * 3600 * 1000
+const TIME = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/
 
 /** @throws Error naming the field, what was wrong with it and what would be right */
 export function parseEnter (body: unknown, now: Date): EnterRequest {
@@ -126,9 +147,9 @@ export function parseEnter (body: unknown, now: Date): EnterRequest {
   if (fields.forMs !== undefined) request.forMs = parseForMs(fields.forMs)
   if (fields.then !== undefined) {
     const then = endings.find(ending => ending === fields.then)
-    if (then === undefined) throw new Error(`then: expected one of ${endings.join(', ')}, got ${JSON.stringify(fields.then)}`)
+    if (then === undefined) throw new FieldError('then', `expected one of ${endings.join(', ')}, got ${JSON.stringify(fields.then)}`)
     if (request.until === undefined && request.forMs === undefined) {
-      throw new Error(`then: ${then} needs an end time (until or forMs)`)
+      throw new FieldError('then', `${then} needs an end time (until or forMs)`)
     }
     request.then = then
   }
@@ -138,7 +159,7 @@ export function parseEnter (body: unknown, now: Date): EnterRequest {
 /** @throws Error as {@link parseEnter} */
 export function parseLeave (query: unknown): LeaveRequest {
   const fields = objectWith(query, ['holder', 'force'])
-  if (fields.force !== undefined && fields.force !== 'true') throw new Error('force: expected true, or nothing')
+  if (fields.force !== undefined && fields.force !== 'true') throw new FieldError('force', 'expected true, or nothing')
   const force = fields.force === 'true'
   return fields.holder === undefined ? { force } : { force, holder: parseHolder(fields.holder) }
 }
@@ -146,7 +167,7 @@ export function parseLeave (query: unknown): LeaveRequest {
 /** @throws Error where the name is no fit one */
 export function parseHolder (value: unknown): string {
   if (typeof value !== 'string' || !NAME.test(value)) {
-    throw new Error(`holder: expected a name of up to 100 letters, digits and . @ : - _, got ${JSON.stringify(value)}`)
+    throw new FieldError('holder', `expected a name of up to ${MOST_NAME} letters, digits and . @ : - _, got ${shorten(value)}`)
   }
   return value
 }
@@ -154,7 +175,7 @@ export function parseHolder (value: unknown): string {
 function objectWith (value: unknown, known: readonly string[]): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('expected a JSON object')
   for (const name of Object.keys(value)) {
-    if (!known.includes(name)) throw new Error(`${name}: unknown; expected ${known.join(', ')}`)
+    if (!known.includes(name)) throw new FieldError(name, `unknown; expected ${known.join(', ')}`)
   }
   return value as Record<string, unknown>
 }
@@ -162,24 +183,34 @@ function objectWith (value: unknown, known: readonly string[]): Record<string, u
 function parseText (name: string, value: unknown): string {
   // Control characters, line separators and bidirectional overrides would disguise what a line says.
   if (typeof value !== 'string' || value === '' || value.length > MOST_TEXT || /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u.test(value)) {
-    throw new Error(`${name}: expected one line of 1 to ${MOST_TEXT} characters`)
+    throw new FieldError(name, `expected one line of 1 to ${MOST_TEXT} characters`)
   }
   return value
 }
 
 function parseUntil (value: unknown, now: Date): string {
-  const date = typeof value === 'string' ? new Date(value) : undefined
-  if (date === undefined || Number.isNaN(date.getTime())) {
-    throw new Error(`until: expected a time such as 2026-12-01T03:30:00Z, got ${JSON.stringify(value)}`)
-  }
-  if (date <= now) throw new Error(`until: ${date.toISOString()} is over; it is ${now.toISOString()}`)
-  if (date.getTime() - now.getTime() > MOST_FOR_MS) throw new Error('until: expected a time within a year')
+  const date = typeof value === 'string' ? parseIsoTime(value) : undefined
+  if (date === undefined) throw new FieldError('until', `expected a time such as 2026-12-01T03:30:00Z, got ${shorten(value)}`)
+  if (date <= now) throw new FieldError('until', `${date.toISOString()} is over; it is ${now.toISOString()}`)
+  if (date.getTime() - now.getTime() > MOST_FOR_MS) throw new FieldError('until', 'expected a time within a year')
   return date.toISOString()
 }
 
+/** ISO 8601, in local time where it names no zone. @returns undefined where it is none, or a day that no month has */
+export function parseIsoTime (text: string): Date | undefined {
+  const [, year, month, day] = TIME.exec(text) ?? []
+  const date = new Date(text)
+  // Date takes the 30th of February for the 2nd of March.
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
+  return isDay && !Number.isNaN(date.getTime()) ? date : undefined
+}
+
 function parseForMs (value: unknown): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0 || value > MOST_FOR_MS) {
-    throw new Error('forMs: expected milliseconds, more than zero and at most a year')
-  }
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw new FieldError('forMs', `expected milliseconds, got ${shorten(value)}`)
+  if (value <= 0 || value > MOST_FOR_MS) throw new FieldError('forMs', 'expected more than zero and at most a year')
   return value
+}
+
+function shorten (value: unknown): string {
+  return String(JSON.stringify(value)).slice(0, 2 * MOST_NAME)
 }

@@ -6,7 +6,7 @@ import { ServiceError, messageOf } from '../errors.ts'
 import type { Notice } from '../maintenance/responses.ts'
 import { TERMINATE_AFTER_MS } from '../stopping.ts'
 import type { WorkerData } from '../worker-protocol.ts'
-import type { Straggler, WorkerStatus } from './protocol.ts'
+import { MOST_STRAGGLERS, type NamedStraggler, type Straggler, type UnansweredWorker, type WorkerStatus } from './protocol.ts'
 import { WorkerSlot, type SlotPorts } from './worker-slot.ts'
 
 export interface PoolOptions extends Pick<SlotPorts, 'switch' | 'stuckTimeoutMs' | 'duplicateListener' | 'report'> {
@@ -27,7 +27,6 @@ const STAND_IN_GRACE_MS = 5_000
 // A worker that does not answer so soon hangs, and is named as such.
 const ASK_MS = 250
 const DRAINED_HOOKS_MS = 10_000
-const MOST_STRAGGLERS = 20
 
 export class WorkerPool {
   readonly #options: PoolOptions
@@ -107,13 +106,17 @@ export class WorkerPool {
     return this.#slots.reduce((sum, { deaths }) => sum + deaths.total, 0)
   }
 
-  /** The oldest of what is in flight, in all workers that answer. */
+  /** The workers that do not answer, with how many they have in flight, and the oldest of what the others have. */
   async stragglers (): Promise<Straggler[]> {
-    const lists = await Promise.all(this.#applications.map(async slot => {
-      const list = await slot.ask('list', ASK_MS) ?? []
-      return list.map(entry => ({ worker: slot.number, ...entry }))
+    const unanswered: UnansweredWorker[] = []
+    const named: NamedStraggler[] = []
+    await Promise.all(this.#applications.map(async slot => {
+      const list = await slot.ask('list', ASK_MS)
+      const { worker, inFlight, silentMs } = slot.status
+      if (list !== undefined) named.push(...list.map(entry => ({ worker, ...entry })))
+      else if (inFlight > 0) unanswered.push({ worker, inFlight, silentMs: Math.max(silentMs, ASK_MS) })
     }))
-    return lists.flat().sort((a, b) => b.ageMs - a.ageMs).slice(0, MOST_STRAGGLERS)
+    return [...unanswered, ...named.sort((a, b) => b.ageMs - a.ageMs).slice(0, MOST_STRAGGLERS)]
   }
 
   /** Runs the application's hooks for when nothing is in flight. @returns what failed */

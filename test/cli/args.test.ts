@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parse, parseDuration, parseTime } from '../../src/cli/args.ts'
+import { checkFields, HelpWanted, parse, parseDuration, parseTime } from '../../src/cli/args.ts'
+import { FieldError } from '../../src/control/protocol.ts'
 
 t.teardown(() => { delete process.env.TZ })
 
@@ -10,14 +11,14 @@ function inZone (zone: string): void {
 }
 
 for (const [value, expected] of [
-  ['90', 90_000], ['90s', 90_000], ['30m', 1_800_000], ['2h', 7_200_000], ['1.5h', 5_400_000], ['1d', 86_400_000], ['500ms', 500], ['2 hours', 7_200_000]
+  ['90', 90_000], ['90s', 90_000], ['30m', 1_800_000], ['2h', 7_200_000], ['1.5h', 5_400_000], ['1.5', 1_500], ['1d', 86_400_000], ['500ms', 500], ['2 hours', 7_200_000]
 ] as const) {
   t.test(`${value} is a duration`, async t => {
     t.equal(parseDuration('--for', value), expected)
   })
 }
 
-for (const value of ['', '0', '0s', '-5m', 'm', '5 parsecs', '1h30m', 'Infinity', 'NaN', '0x10', '9'.repeat(120)]) {
+for (const value of ['', '0', '0s', '90 ', '-5m', 'm', '5 parsecs', '1h30m', 'Infinity', 'NaN', '0x10', '9'.repeat(120)]) {
   t.test(`"${value.slice(0, 20)}" is no duration, and what would be is told`, async t => {
     t.throws(() => parseDuration('--for', value), { code: 2, message: `--for=${value}: expected a duration such as 90 (seconds), 90s, 30m or 2h` })
   })
@@ -63,6 +64,7 @@ t.test('a date and time is taken with its zone, and as local time where it has n
   for (const [value, expected] of [
     ['2026-12-01T03:30Z', '2026-12-01T03:30:00.000Z'],
     ['2026-12-01T03:30:15+02:00', '2026-12-01T01:30:15.000Z'],
+    ['2028-02-29T03:30Z', '2028-02-29T03:30:00.000Z'],
     ['2026-12-01T03:30', '2026-11-30T22:00:00.000Z']
   ] as const) t.equal(parseTime('--until', value, now).toISOString(), expected)
 })
@@ -72,7 +74,8 @@ t.test('a date that has passed is refused, with what time it is', async t => {
   t.throws(() => parseTime('--until', '2026-10-01T00:00Z', now), { code: 2, message: '--until=2026-10-01T00:00Z: that is over; it is 2026-11-01T00:00:00.000Z' })
 })
 
-for (const value of ['', 'tomorrow', '24:00', '15', '15:60', '3pm', '2026-12-01', '2026-13-01T00:00', '12/01/2026 03:30', ' 15:00']) {
+for (const value of ['', 'tomorrow', '24:00', '15', '15:60', '3pm', '2026-12-01', '2026-13-01T00:00', '2027-02-30T10:00', '2027-02-29T10:00Z', '2026-00-10T10:00', '2026-12-01T24:00',
+  '2026-12-01T03:30 PM', '2026-12-01T03:30Zfoo', '2026-12-01T03:30 (x)', '12/01/2026 03:30', ' 15:00']) {
   t.test(`"${value}" is no time, and what would be is told`, async t => {
     t.throws(() => parseTime('--until', value, new Date()), {
       code: 2, message: `--until=${value}: expected a time such as 15:00, 2026-12-01T03:30 or 2026-12-01T03:30Z`
@@ -85,5 +88,22 @@ t.test('an option whose value may be left out', async t => {
   t.equal(parse(['--wait'], options, ['--wait']).wait, '')
   t.equal(parse(['--wait=10m'], options, ['--wait']).wait, '10m')
   t.equal(parse([], options, ['--wait']).wait, undefined)
-  t.throws(() => parse(['--wait', '10m'], options, ['--wait']), { code: 2, message: /10m/ })
+  t.throws(() => parse(['--wait', '10m'], options, ['--wait']), { code: 2, message: '--wait 10m: expected --wait=10m' })
+  t.equal(parse(['--wait', '--json'], options, ['--wait']).wait, '')
+})
+
+t.test('help is wanted where it is an option, and not where it is a value', async t => {
+  const options = { reason: { type: 'string' } } as const
+  for (const args of [['--help'], ['-h'], ['--reason', 'why', '--help']]) t.throws(() => parse(args, options), new HelpWanted(), args.join(' '))
+  t.equal(parse(['--reason=--help'], options).reason, '--help')
+  t.throws(() => parse(['--reason', '--help'], options), { code: 2, message: /'--reason' argument is ambiguous/ })
+  t.throws(() => parse(['--bogus', '--help'], options), { code: 2, message: /'--bogus'/ })
+})
+
+t.test('what is wrong with a field is told of its option', async t => {
+  const check = (field: string) => () => checkFields(() => { throw new FieldError(field, 'expected more') })
+  t.throws(check('forMs'), { code: 2, message: '--for: expected more' })
+  t.throws(check('reason'), { code: 2, message: '--reason: expected more' })
+  t.throws(() => checkFields(() => { throw new Error('something else') }), { message: 'something else' })
+  t.equal(checkFields(() => 7), 7)
 })

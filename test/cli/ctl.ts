@@ -13,7 +13,7 @@ export interface Outcome {
 }
 
 export interface CtlOptions {
-  /** A folder with `run/control.sock`, as a service under test has. Without it the arguments say where. */
+  /** A folder with `run/control.sock`, as a service under test has, for --socket. Without it the arguments say where. */
   folder?: string
   env?: Readonly<Record<string, string | undefined>>
   /** What to run instead of node with its arguments, which it gets as its own. */
@@ -30,10 +30,12 @@ export class Ctl {
   #hasEnded = false
   readonly #waiting = new Set<() => void>()
 
-  constructor (t: Scope, args: readonly string[], { folder, env = {}, through = [] }: CtlOptions = {}) {
-    const [command = '', ...rest] = [...through, process.execPath, program, ...args]
+  constructor (t: Scope, [name = '', ...args]: readonly string[], { folder, env = {}, through = [] }: CtlOptions = {}) {
+    const socket = folder === undefined ? [] : ['--socket', join(folder, 'run/control.sock')]
+    const named = name === '' ? [] : [name, ...socket, ...args]
+    const [command = '', ...rest] = [...through, process.execPath, program, ...named]
     this.child = spawn(command, rest, {
-      env: { PATH: process.env.PATH, ...folder !== undefined && { RUNTIME_DIRECTORY: join(folder, 'run') }, ...env },
+      env: { PATH: process.env.PATH, ...env },
       stdio: 'pipe'
     })
     this.child.stdin?.on('error', () => {})

@@ -7,7 +7,10 @@ import { off } from '../../src/cli/off.ts'
 import { on } from '../../src/cli/on.ts'
 import { status } from '../../src/cli/status.ts'
 import { wait } from '../../src/cli/wait.ts'
+import { version } from '../../src/config.ts'
 import { ctl } from './ctl.ts'
+
+t.setTimeout(120_000)
 
 const commands: Readonly<Record<string, Command>> = { on, off, status, wait, hold }
 const WIDTH = 100
@@ -33,6 +36,7 @@ const every = new Set(Object.values(commands).flatMap(({ help }) => [...optionsI
 for (const [name, command] of Object.entries(commands)) {
   t.test(`myserverctl ${name} --help prints it and does nothing`, async t => {
     t.same(await ctl(t, {}, name, '--help'), { code: 0, out: command.help, err: '' })
+    t.same(await ctl(t, {}, name, '-h', '--json'), { code: 0, out: command.help, err: '' })
   })
 
   t.test(`${name} takes every option that its help names, with a value or without`, async t => {
@@ -58,15 +62,25 @@ for (const [name, command] of Object.entries(commands)) {
 }
 
 t.test('without a command it says which there are, as wrong usage', async t => {
-  const { code, out } = await ctl(t, {})
+  const { code, out: nothing, err: out } = await ctl(t, {})
   t.equal(code, 2)
+  t.equal(nothing, '')
   for (const [name, { summary }] of Object.entries(commands)) t.match(out, new RegExp(`^  ${name} +${RegExp.escape(summary)}$`, 'm'))
   for (const line of out.split('\n')) t.ok(line.length <= WIDTH, line)
-  t.same(await ctl(t, {}, '--help'), { code: 0, out, err: '' })
+  for (const option of ['--help', '-h']) t.same(await ctl(t, {}, option), { code: 0, out, err: '' })
+})
+
+t.test('--version is that of the service', async t => {
+  t.same(await ctl(t, {}, '--version'), { code: 0, out: `${version()}\n`, err: '' })
+})
+
+t.test('what a wait for a live service does is told, and how --wait is written', async t => {
+  t.match(wait.help, /two seconds/)
+  for (const { help } of [on, hold]) t.match(help, /^ {2}--wait(\[=TIMEOUT\]|=TIMEOUT) /m)
 })
 
 t.test('an unknown command is told, with those that there are', async t => {
-  for (const name of ['start', 'toString', '-h']) {
+  for (const name of ['start', 'toString', '-v']) {
     t.same(await ctl(t, {}, name), { code: 2, out: '', err: `myserverctl: unknown command ${name}; expected one of on, off, status, wait, hold\n` })
   }
 })

@@ -86,7 +86,7 @@ t.test('Ctrl-C leaves the claim standing, with 130, and says how to give it back
   const hold = new Ctl(t, ['hold', '--holder', 'unit'], service)
   await hold.says(/nothing is in flight/)
   hold.child.kill('SIGINT')
-  t.match(await hold.ended, { code: 130, err: /^myserverctl hold: stopped holding\. The claim stands; to give it back: myserverctl off --holder unit\n$/ })
+  t.match(await hold.ended, { code: 130, err: /^myserverctl hold: stopped holding\nThe claim stands; to give it back: myserverctl off --holder unit\n$/ })
   t.match((await statusOf(t, service)).holders, [{ name: 'unit' }])
 })
 
@@ -100,6 +100,24 @@ t.test('it goes on over a crash of the service', async t => {
   t.match((await statusOf(t, next)).holders, [{ name: 'unit' }])
   await ctl(t, next, 'off')
   t.match(await hold.ended, { code: 0, out: /the claim of unit has ended; the service is live\n$/ })
+})
+
+t.test('where the check does not let it leave the claim stands, which it says', async t => {
+  const service = await startService(t, { env: { MAINTENANCE_CHECK: '/nowhere/database.sock' } })
+  const hold = new Ctl(t, ['hold', '--holder', 'unit'], service)
+  await hold.says(/nothing is in flight/)
+  hold.child.kill('SIGTERM')
+  t.match(await hold.ended, { code: 1, err: /the reopening check failed: .*\nThe claim stands; to give it back: myserverctl off --holder unit\n$/ })
+})
+
+t.test('a claim that somebody else ends while it waits does not stand', async t => {
+  const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
+  service.get('/hold').catch(() => {})
+  await service.line('app-holding')
+  const hold = new Ctl(t, ['hold', '--holder', 'unit'], service)
+  await hold.says(/1 in flight/)
+  await ctl(t, service, 'off')
+  t.match(await hold.ended, { code: 1, err: 'myserverctl hold: maintenance was left while this waited: the service is live\n' })
 })
 
 for (const args of [[], ['--holder', 'unit', '--wait', 'long'], ['--holder', 'unit', '--for', '0'], ['--holder', 'unit', '--until', '15:00'], ['unit']]) {

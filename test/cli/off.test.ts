@@ -32,7 +32,9 @@ t.test('off --holder gives back one claim, and a plain off ends all', async t =>
   t.match(one.out, /^maintenance since /)
   t.match(one.out, /^ {2}a: by/m)
   t.notMatch(one.out, /^ {2}b: by/m)
+  t.equal(one.err, '')
   t.match(await service.line('maintenance-released'), { holder: 'b', remaining: 'a, c' })
+  t.match(await ctl(t, service, 'off', '--holder', 'b'), { code: 0, out: /^maintenance since /, err: 'nobody of the name b holds maintenance\n' }, 'a slip of the pen')
   t.match((await ctl(t, service, 'off')).out, /^live since /)
 })
 
@@ -88,7 +90,7 @@ t.test('Ctrl-C while off waits ends the waiting, with 130, and says that the ser
   off.child.kill('SIGINT')
   const { code, err } = await off.ended
   t.equal(code, 130)
-  t.match(err, /^myserverctl off: stopped waiting for the answer\. The service does what it was asked all the same; .*myserverctl status\n$/)
+  t.match(err, /^myserverctl off: stopped waiting for the answer\. The service may do what it was asked all the same; .*myserverctl status\n$/)
   gate.open()
   await service.line('maintenance-left')
 })
@@ -103,15 +105,27 @@ t.test('a record that cannot be written keeps maintenance on, and off says why',
   t.match((await ctl(t, service, 'status')).out, /, NOT on disk: would not survive a reboot\n/)
 })
 
+for (const [what, signal, said] of [
+  ['stops', 'SIGTERM', /^myserverctl off: the service is stopping; maintenance stays on until the next one is asked: myserverctl status\n$/],
+  ['dies', 'SIGKILL', /^myserverctl off: the service ended the connection to \S+ without an answer\nWhat became of it is not known: maintenance stays on unless the status says otherwise: myserverctl status\n$/]
+] as const) {
+  t.test(`off, where the service ${what} meanwhile, says how things are`, async t => {
+    const service = await startService(t, { env: { APP: fixture('reluctant.ts'), GATE: new Gate(t).path }, record: 'maintenance' })
+    const off = new Ctl(t, ['off'], service)
+    await service.line('leave-waiting')
+    service.child.kill(signal)
+    t.match(await off.ended, { code: 3, out: '', err: said })
+  })
+}
+
 for (const [what, args, problem] of [
-  ['a name that is none', ['--holder', ''], /holder: expected a name/],
+  ['a name that is none', ['--holder', ''], /--holder: expected a name/],
   ['an unknown option', ['--forced'], /Unknown option '--forced'/],
   ['a value for --force', ['--force=yes'], /does not take an argument/],
   ['a word too many', ['please'], /Unexpected argument 'please'/]
 ] as const) {
   t.test(`${what} is wrong usage`, async t => {
-    const service = what === 'a name that is none' ? await startService(t) : {}
-    const { code, err } = await ctl(t, service, 'off', ...args)
+    const { code, err } = await ctl(t, {}, 'off', ...args)
     t.equal(code, 2)
     t.match(err, problem)
     t.match(err, /\nTry: myserverctl off --help\n$/)

@@ -23,6 +23,7 @@ for (const [what, signal] of [['a restart', 'SIGTERM'], ['a crash', 'SIGKILL']] 
     await waiting.says(/^ {2}GET \/hold, /m)
     service.child.kill(signal)
     await service.ended
+    await waiting.says(/^the service is away, waiting$/m)
     const next = await startService(t, { folder: service.folder })
     t.match(await waiting.ended, { code: 0, out: /^maintenance since .*, drained, /m, err: '' })
     t.match(await statusOf(t, next), { mode: 'maintenance', drained: true, holders: [{ reason: 'before' }] })
@@ -52,5 +53,15 @@ t.test('at the timeout of a wait, a service that has not come back cannot be rea
   await service.ended
   const { code, err } = await waiting.ended
   t.equal(code, 3)
-  t.match(err, new RegExp(`^myserverctl on: the service is not running: nobody answers on ${join(service.folder, 'run/control.sock')};`))
+  t.match(err, new RegExp(`^myserverctl on: the service is not running: nobody answers on ${join(service.folder, 'run/control.sock')}; .*\nMaintenance was on when it was last heard of, and stays on through restarts: myserverctl status\n$`))
+})
+
+t.test('Ctrl-C while the service is away claims no more than was heard', async t => {
+  const service = await startHeld(t)
+  const waiting = new Ctl(t, ['on', '--wait'], service)
+  await waiting.says(/^ {2}GET \/hold, /m)
+  service.child.kill('SIGKILL')
+  await waiting.says(/^the service is away, waiting$/m)
+  waiting.child.kill('SIGINT')
+  t.match(await waiting.ended, { code: 130, err: /^myserverctl on: stopped waiting\. The service is away; maintenance stays on through restarts; to leave it: myserverctl off\n$/ })
 })

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { version } from '../../src/config.ts'
-import { renderProgress, renderStatus } from '../../src/cli/render.ts'
 import type { Status } from '../../src/control/protocol.ts'
 import { call } from '../helpers/call.ts'
 import { newFolder } from '../helpers/places.ts'
@@ -10,67 +9,9 @@ import { ctl, Ctl } from './ctl.ts'
 
 t.setTimeout(120_000)
 
-const now = new Date()
-const ago = (ms: number): string => new Date(now.getTime() - ms).toISOString()
-
-/** Everything at once. */
-const status: Status = {
-  version: '1.2.3',
-  mode: 'maintenance',
-  since: ago(90_000),
-  by: 'alice, pid 7',
-  drained: false,
-  inFlight: 3,
-  refused: 12,
-  durable: false,
-  recorded: false,
-  leaving: true,
-  holders: [
-    { name: 'operator', by: 'alice, pid 7', since: ago(90_000), reason: 'postgres', message: 'Back soon', until: ago(1_000), then: 'stay', overdue: true },
-    { name: 'migration', by: 'root, pid 8', since: ago(60_000), overdue: false }
-  ],
-  workers: [
-    { worker: 0, role: 'application', state: 'serving', inFlight: 2, silentMs: 400 },
-    { worker: 1, role: 'application', state: 'stuck', inFlight: 1, silentMs: 3_210 },
-    { worker: 2, role: 'stand-in', state: 'loading', inFlight: 0, silentMs: 0 }
-  ],
-  stragglers: [
-    { worker: 0, what: 'GET /orders/:id', ageMs: 12_340, clientGone: true },
-    { worker: 0, what: 'UPGRADE /chat\u009b31m', ageMs: 900, clientGone: false }
-  ]
-}
-
 async function write (service: ServiceProcess, method: 'PUT' | 'DELETE', body?: object): Promise<void> {
   await call(join(service.folder, 'run/control.sock'), method, '/v1/maintenance', body)
 }
-
-t.test('everything that a status holds is put into words', async t => {
-  const lines = renderStatus(status, now).split('\n')
-  t.match(lines[0], /^maintenance since (\S+ )?\d\d:\d\d:\d\d \(2m\), 3 in flight, 12 requests refused, leaving as soon as .*, NOT on disk: would not survive a reboot$/)
-  t.match(lines[1], /^ {2}operator: by alice, pid 7 since .*; until .*, then stay \(OVERDUE\); reason: postgres; message: Back soon$/)
-  t.match(lines[2], /^ {2}migration: by root, pid 8 since (\S+ )?\d\d:\d\d:\d\d$/)
-  t.same(lines.slice(3), [
-    '  worker 1 has not answered for 3.2 s (1 in flight)',
-    '  GET /orders/:id, 12.3 s (worker 0, its client has gone)',
-    '  UPGRADE /chat?31m, 0.9 s (worker 0)',
-    'worker 0 serving, worker 1 stuck, stand-in loading; version 1.2.3'
-  ])
-})
-
-t.test('a day other than today is told', async t => {
-  const [line] = renderStatus({ ...status, since: '2026-01-01T12:00:00Z' }, now).split('\n')
-  t.match(line, /since 2026-01-01 \d\d:\d\d:\d\d/)
-})
-
-t.test('progress is a bar from what there was to what is left', async t => {
-  const bar = (inFlight: number, atFirst: number): string | undefined =>
-    renderProgress({ ...status, inFlight, workers: [], stragglers: [] }, atFirst).split('\n')[0]
-  t.equal(bar(12, 12), `[${'-'.repeat(30)}] 12 of 12 left`)
-  t.equal(bar(3, 12), `[${'#'.repeat(23)}${'-'.repeat(7)}] 3 of 12 left`)
-  t.equal(bar(0, 12), `[${'#'.repeat(30)}] 0 of 12 left`)
-  t.equal(bar(0, 0), `[${'#'.repeat(30)}] 0 of 1 left`)
-  t.equal(bar(5, 2), `[${'-'.repeat(30)}] 5 of 5 left`, 'more than there was at first')
-})
 
 t.test('status says how things stand, in words and as JSON', async t => {
   const service = await startService(t)
@@ -113,9 +54,23 @@ t.test('--watch to a pipe shows the whole status at each change', async t => {
   t.notMatch(watch.out, /\x1b/)
 })
 
+for (const [what, args, where] of [['in its lines', [], 'out'], ['beside its JSON', ['--json'], 'err']] as const) {
+  t.test(`--watch says ${what} that the service is away, and how things stand when it is back`, async t => {
+    const service = await startService(t, { record: 'maintenance' })
+    const watch = new Ctl(t, ['status', '--watch', ...args], service)
+    await watch.says(/maintenance/)
+    service.child.kill('SIGKILL')
+    await service.ended
+    await watch.says(/^the service is away, waiting$/m)
+    t.match(watch[where], /^the service is away, waiting$/m)
+    await startService(t, { folder: service.folder })
+    await watch.says(args.length === 0 ? /away, waiting\nmaintenance since/ : /("mode":"maintenance"[^]*){2}/)
+  })
+}
+
 t.test('--watch ends quietly when nobody reads any more', async t => {
   const service = await startService(t)
-  const watch = new Ctl(t, [], { ...service, through: ['sh', '-c', '"$0" "$@" status --watch | head -n 1'] })
+  const watch = new Ctl(t, ['status', '--watch'], { ...service, through: ['sh', '-c', '"$0" "$@" | head -n 1'] })
   await watch.says(/^live since .*\n/)
   // What it has to say next, it says to nobody.
   await write(service, 'PUT', {})

@@ -50,6 +50,35 @@ t.test('a terminal that does not know its size, as a serial console, gets plain 
   await call
 })
 
+const MANY = 12
+const small = { through: ['python3', '-c', PTY, 'sh', '-c', 'stty rows 8 columns 100 && exec "$0" "$@"'], env: { TERM: 'xterm' } }
+
+for (const [args, first] of [
+  [['on', '--wait'], /\[-+\] 12 of 12 left\n( {2}GET \/hold, .*\n){5} {2}and 7 more\n/],
+  [['status', '--watch'], /maintenance since .*, 12 in flight, .*\n {2}operator: .*\n( {2}GET \/hold, .*\n){3} {2}and 9 more\nworker 0 serving; .*\n/]
+] as const) {
+  t.test(`${args.join(' ')} keeps its first line where there are more stragglers than rows`, needsPython, async t => {
+    const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
+    for (let i = 0; i < MANY; i++) service.get('/hold').catch(() => {})
+    await service.linesUntil('app-holding', MANY)
+    await ctl(t, service, 'on')
+    const waiting = new Ctl(t, args, { ...service, ...small })
+    await waiting.says(/more/)
+    waiting.child.stdin?.write(CTRL_C)
+    t.match(plain((await waiting.ended).out), first)
+  })
+}
+
+t.test('a service that is away is said to be, above what was heard of it', needsPython, async t => {
+  const service = await startService(t, { record: 'maintenance' })
+  const watch = new Ctl(t, ['status', '--watch'], { ...service, ...onTerminal })
+  await watch.says(/maintenance since/)
+  service.child.kill('SIGKILL')
+  await watch.says(/the service is away, waiting\r?\n(\x1b\[\S*)?maintenance since/) // eslint-disable-line no-control-regex
+  watch.child.stdin?.write(CTRL_C)
+  t.equal((await watch.ended).code, 0)
+})
+
 t.test('Ctrl-C stops the waiting, never the maintenance, and says so', needsPython, async t => {
   const service = await startService(t, { env: { APP: fixture('application.ts'), GATE: new Gate(t).path } })
   service.get('/hold').catch(() => {})
@@ -106,8 +135,8 @@ for (const [command, args, said] of [
 t.test('wait --live, interrupted, says that maintenance stays on', async t => {
   const service = await startService(t, { record: 'maintenance' })
   const waiting = new Ctl(t, ['wait', '--live'], { ...service, env: { NODE_DEBUG: 'http' } })
-  // It says nothing by itself while it waits; its request for the events says that it does.
-  await waiting.says(/\/v1\/events[^]*SOCKET DATA|outgoing message end/)
+  // It says nothing by itself while it waits; what comes with the head of the answer is heard with it.
+  await waiting.says(/AGENT incoming response/)
   waiting.child.kill('SIGINT')
-  t.match(await waiting.ended, { code: 130, err: /myserverctl wait: stopped waiting\. / })
+  t.match(await waiting.ended, { code: 130, err: /^myserverctl wait: stopped waiting\. Maintenance stays on; to leave it: myserverctl off$/m })
 })

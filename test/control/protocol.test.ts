@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { endings, parseEnter, parseHolder, parseLeave } from '../../src/control/protocol.ts'
+import { endings, FieldError, parseEnter, parseHolder, parseIsoTime, parseLeave } from '../../src/control/protocol.ts'
 
 const now = new Date('2026-01-01T12:00:00Z')
 const until = '2026-01-01T13:00:00.000Z'
@@ -40,15 +40,17 @@ for (const [what, body, problem] of [
   ['a message that is null', { message: null }, 'message: expected one line'],
   ['two ends', { until, forMs: 1 }, 'until and forMs: expected one of them'],
   ['an end that is no time', { until: 'tomorrow' }, 'until: expected a time such as'],
+  ['an end on a day that no month has', { until: '2026-02-30T10:00:00Z' }, 'until: expected a time such as'],
+  ['an end in words', { until: 'March 3, 2026' }, 'until: expected a time such as'],
   ['an end that is a number', { until: 1 }, 'until: expected a time such as'],
   ['an end that has passed', { until: '2026-01-01T11:59:59Z' }, 'until: 2026-01-01T11:59:59.000Z is over; it is 2026-01-01T12:00:00.000Z'],
   ['an end that is now', { until: '2026-01-01T12:00:00Z' }, 'is over'],
   ['an end in two years', { until: '2028-01-01T12:00:00Z' }, 'until: expected a time within a year'],
-  ['a duration of nothing', { forMs: 0 }, 'forMs: expected milliseconds'],
-  ['a negative duration', { forMs: -1 }, 'forMs: expected milliseconds'],
+  ['a duration of nothing', { forMs: 0 }, 'forMs: expected more than zero and at most a year'],
+  ['a negative duration', { forMs: -1 }, 'forMs: expected more than zero and at most a year'],
   ['an endless duration', { forMs: Infinity }, 'forMs: expected milliseconds'],
-  ['a duration of more than a year', { forMs: YEAR + 1 }, 'forMs: expected milliseconds'],
-  ['a duration that is a text', { forMs: '30m' }, 'forMs: expected milliseconds'],
+  ['a duration of more than a year', { forMs: YEAR + 1 }, 'forMs: expected more than zero and at most a year'],
+  ['a duration that is a text', { forMs: '30m' }, 'forMs: expected milliseconds, got "30m"'],
   ['an unknown ending', { forMs: 1, then: 'close' }, 'then: expected one of stay, open, check, got "close"'],
   ...endings.map(then => [`then ${then} without an end`, { then }, `then: ${then} needs an end time`] as const)
 ] as const) {
@@ -56,6 +58,23 @@ for (const [what, body, problem] of [
     t.throws(() => parseEnter(body, now), { message: new RegExp(RegExp.escape(problem)) })
   })
 }
+
+t.test('what is wrong names its field, and shows no more of it than is needed', async t => {
+  t.throws(() => parseEnter({ reason: '' }, now), new FieldError('reason', 'expected one line of 1 to 500 characters'))
+  try {
+    parseEnter({ holder: 'a'.repeat(20_000) }, now)
+  } catch (error) {
+    t.match(error, { field: 'holder' })
+    t.ok((error as Error).message.length < 300)
+  }
+})
+
+t.test('a day is one that its month has', async t => {
+  for (const text of ['2028-02-29T10:00Z', '2026-12-31T23:59:59.999Z', '2026-06-01T10:00:00+05:30']) t.same(parseIsoTime(text), new Date(text))
+  for (const text of ['2027-02-29T10:00Z', '2026-06-31T10:00', '2026-00-01T10:00', '2026-13-01T10:00', '2026-06-01T24:00', '2026-06-01', '']) {
+    t.equal(parseIsoTime(text), undefined, text)
+  }
+})
 
 t.test('whatever is sent, it is taken as it is or refused with a reason', async t => {
   const anything = fc.anything({ values: [fc.constantFrom('holder', 'operator', until, 'open'), fc.string(), fc.double(), fc.boolean()] })
