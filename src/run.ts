@@ -9,6 +9,7 @@ import type { Signals } from './control/signals.ts'
 import { EX_CONFIG, ServiceError, messageOf } from './errors.ts'
 import type { Service } from './service.ts'
 import { END_AFTER_MS } from './stopping.ts'
+import { tidyWhenIdle } from './tidying.ts'
 
 // Those that ask to stop are taken. The others have a meaning of their own here, or report a fault after which a
 // process must not go on.
@@ -17,6 +18,8 @@ const OTHER_SIGNALS = ['SIGHUP', 'SIGUSR2', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIG
 /** @returns when requests are served; throws what {@link endWith} takes */
 export async function run (config: Config, signals: Signals, target: NodeJS.Process): Promise<void> {
   useCompileCache(config.cacheDirectory, target.env)
+  const { makeFirstThread } = await import('./control/worker-thread.ts')
+  const startThread = makeFirstThread()
   const [{ openLog }, { connectSystemd }, { unblockSignal }, { startService }] = await Promise.all([
     import('./log.ts'), import('./platform/systemd.ts'), import('./platform/libc.ts'), import('./service.ts')
   ])
@@ -53,6 +56,7 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
     log,
     systemd,
     signals,
+    startThread,
     umask: mask => target.umask(mask),
     giveUp (error) {
       log.logger.fatal({ event: 'failed', err: error }, 'giving up')
@@ -63,6 +67,8 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   await service.ready
   // After READY, and not when the process ends: it may be killed.
   flushCompileCache()
+  // The main thread serves nobody.
+  tidyWhenIdle(() => 0)
 }
 
 /** Says why the service cannot start, and ends the process. */

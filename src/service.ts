@@ -12,6 +12,7 @@ import { logEvent, statusText, type ServiceEvent } from './control/reporting.ts'
 import type { Intent, Signals } from './control/signals.ts'
 import { Tally } from './control/tally.ts'
 import { WorkerPool } from './control/worker-pool.ts'
+import type { StartThread } from './control/worker-thread.ts'
 import type { ServiceError } from './errors.ts'
 import type { Log } from './log.ts'
 import { readPage } from './maintenance/page.ts'
@@ -28,6 +29,7 @@ export interface ServiceOptions {
   log: Log
   systemd: Systemd
   signals: Signals
+  startThread: StartThread
   /** Sets the process's umask. @returns the one before */
   umask (mask: number): number
   /** Live, and there is nothing to serve: the process should end. */
@@ -76,6 +78,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
     notice: { page, retryAfterSeconds: config.retryAfterSeconds },
     config: { app: config.app, publicDir: config.publicDir, logLevel: config.logLevel, trustProxy: config.trustProxy },
     stuckTimeoutMs: config.workerStuckTimeoutMs,
+    startThread: options.startThread,
     report,
     giveUp: options.giveUp
   })

@@ -8,7 +8,7 @@ import type { SwitchMemory } from './maintenance/switch.ts'
 /** `application` serves the application behind the switch; `stand-in` only ever refuses, and needs no application. */
 export type WorkerRole = 'application' | 'stand-in'
 
-/** Handed to a worker thread when it is started. */
+/** What a worker thread is to be; the first thing that it is told. */
 export interface WorkerData {
   role: WorkerRole
   slot: number
@@ -17,12 +17,13 @@ export interface WorkerData {
   config: Pick<Config, 'app' | 'publicDir' | 'logLevel' | 'trustProxy'>
 }
 
-/** The same, with the worker's end of the channel on which the rest is said. */
-export interface HandedOver extends WorkerData {
+/** Handed to a worker thread when it is made: its end of the channel on which the rest is said. */
+export interface HandedOver {
   port: MessagePort
 }
 
 export type ToWorker =
+  | { type: 'start', data: WorkerData }
   /** Accept connections on a descriptor, which is the worker's own from now on. */
   | { type: 'listen', fd: number }
   | { type: 'notice', notice: Notice }

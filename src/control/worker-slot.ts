@@ -6,7 +6,7 @@ import type { Answers, Question, ToWorker, WorkerData, WorkerRole } from '../wor
 import { Deaths } from './deaths.ts'
 import type { WorkerStatus } from './protocol.ts'
 import { Pulse } from './pulse.ts'
-import { startThread, toError, type WorkerThread } from './worker-thread.ts'
+import { toError, type StartThread, type WorkerThread } from './worker-thread.ts'
 
 export interface SlotPorts {
   switch: Switch
@@ -16,8 +16,7 @@ export interface SlotPorts {
   /** @returns a descriptor of the listening socket that the worker will own */
   duplicateListener (): number
   report (event: WorkerEvent): void
-  /** Makes a thread; another than the real one for tests. */
-  startThread?: typeof startThread
+  startThread: StartThread
   /** The state has changed. */
   changed (): void
 }
@@ -78,8 +77,7 @@ export class WorkerSlot {
     this.#isGivenUp = false
     this.#pulse = new Pulse(performance.now())
     try {
-      const { startThread: start = startThread } = this.#ports
-      this.#thread = start(this.#ports.workerData(this.role, this.number), {
+      this.#thread = this.#ports.startThread(this.#ports.workerData(this.role, this.number), {
         ready: () => this.#offer(),
         serving: () => {
           if (!this.#isLoading) return

@@ -21,52 +21,74 @@ export interface WorkerThread {
 
 const ENTRY = new URL('../serve/worker.ts', import.meta.url)
 
+export type StartThread = (data: WorkerData, events: ThreadEvents) => WorkerThread
+
+/** @throws Error where no thread can be made */
+export const startThread: StartThread = (data, events) => make()(data, events)
+
 /**
- * What is said goes through a channel of its own: what an application posts to its parentPort is none of it.
- * @throws Error where no thread can be made
+ * Makes a thread before anybody knows what it is to be: it loads while the control plane does.
+ * @returns what starts it, and threads as usual after it
  */
-export function startThread (data: WorkerData, events: ThreadEvents): WorkerThread {
+export function makeFirstThread (): StartThread {
+  let first: StartThread | undefined
+  try {
+    first = make()
+  } catch {} // It is made when it is needed, where its failure counts as a death.
+  return (data, events) => {
+    const start = first ?? startThread
+    first = undefined
+    return start(data, events)
+  }
+}
+
+// What is said goes through a channel of its own: what an application posts to its parentPort is none of it.
+function make (): StartThread {
   const { port1: port, port2 } = new MessageChannel()
   let worker: Worker
   try {
-    worker = new Worker(ENTRY, {
-      workerData: { ...data, port: port2 } satisfies HandedOver, transferList: [port2], name: `${data.role} ${data.slot}`
-    })
+    worker = new Worker(ENTRY, { workerData: { port: port2 } satisfies HandedOver, transferList: [port2] })
   } catch (error) {
     port.close()
     throw error
   }
   let cause: Error | undefined
-  const awaited = new Map<number, (answer: unknown) => void>()
-  let asked = 0
-  port.on('message', (message: FromWorker) => {
-    if (message.type === 'answer') awaited.get(message.id)?.(message.answer)
-    else events[message.type]()
-  })
   worker.on('error', error => { cause = toError(error) })
-  worker.on('exit', code => {
-    port.close()
-    for (const giveUp of awaited.values()) giveUp(undefined)
-    events.ended(cause ?? (code === 0 ? undefined : new Error(`its thread exited with code ${code}`)))
-  })
-  return {
-    tell: message => port.postMessage(message),
-    async ask<Q extends Question> (question: Q, timeoutMs: number) {
-      const id = ++asked
-      const answer = await new Promise(resolve => {
-        const timer = setTimeout(resolve, timeoutMs, undefined)
-        awaited.set(id, answer => {
-          clearTimeout(timer)
-          resolve(answer)
+  const exit = new Promise<number>(resolve => worker.once('exit', resolve))
+
+  return (data, events) => {
+    const awaited = new Map<number, (answer: unknown) => void>()
+    let asked = 0
+    port.on('message', (message: FromWorker) => {
+      if (message.type === 'answer') awaited.get(message.id)?.(message.answer)
+      else events[message.type]()
+    })
+    exit.then(code => {
+      port.close()
+      for (const giveUp of awaited.values()) giveUp(undefined)
+      events.ended(cause ?? (code === 0 ? undefined : new Error(`its thread exited with code ${code}`)))
+    })
+    const tell = (message: ToWorker): void => port.postMessage(message)
+    tell({ type: 'start', data })
+    return {
+      tell,
+      async ask<Q extends Question> (question: Q, timeoutMs: number) {
+        const id = ++asked
+        const answer = await new Promise(resolve => {
+          const timer = setTimeout(resolve, timeoutMs, undefined)
+          awaited.set(id, answer => {
+            clearTimeout(timer)
+            resolve(answer)
+          })
+          tell({ type: 'ask', id, question })
         })
-        port.postMessage({ type: 'ask', id, question } satisfies ToWorker)
-      })
-      awaited.delete(id)
-      return answer as Answers[Q] | undefined
-    },
-    terminate (reason) {
-      if (reason !== undefined) cause = toError(reason)
-      worker.terminate()
+        awaited.delete(id)
+        return answer as Answers[Q] | undefined
+      },
+      terminate (reason) {
+        if (reason !== undefined) cause = toError(reason)
+        worker.terminate()
+      }
     }
   }
 }

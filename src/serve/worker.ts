@@ -1,11 +1,12 @@
-// A worker thread: it loads what it serves, asks for the socket, serves, and closes when told to. It decides
+// A worker thread: it is told what to serve, loads it, asks for the socket, serves, and closes when told to. It decides
 // nothing about the mode.
 
 import { flushCompileCache } from 'node:module'
 import { isMainThread, workerData } from 'node:worker_threads'
 import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
-import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type HandedOver, type Question, type ToWorker } from '../worker-protocol.ts'
+import { tidyWhenIdle } from '../tidying.ts'
+import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type HandedOver, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
 import { closeGracefully } from './close.ts'
 import type { Served } from './served.ts'
 
@@ -13,7 +14,10 @@ import type { Served } from './served.ts'
 const MOST_LISTED = 20
 
 if (isMainThread) throw new Error('worker.ts runs in a worker thread only')
-const { port, ...data } = workerData as HandedOver
+const { port } = workerData as HandedOver
+const data = await new Promise<WorkerData>(resolve => {
+  port.once('message', (first: ToWorker) => { if (first.type === 'start') resolve(first.data) })
+})
 const gate = new Gate(data.memory, data.slot)
 const log = openLog(data.config.logLevel, process.env, { gathers: true })
 
@@ -43,6 +47,7 @@ port.on('message', (message: ToWorker) => {
         tell({ type: 'serving' })
         // Each thread has a cache of its own, and the process may end without a chance to write it.
         flushCompileCache()
+        tidyWhenIdle(() => gate.asked)
       })
       break
     case 'notice':

@@ -15,8 +15,9 @@ t.jobs = 4
 function start (t: Test, data: WorkerData) {
   const { port1: port, port2 } = new MessageChannel()
   const worker = new Worker(new URL('../../src/serve/worker.ts', import.meta.url), {
-    workerData: { ...data, port: port2 } satisfies HandedOver, transferList: [port2]
+    workerData: { port: port2 } satisfies HandedOver, transferList: [port2]
   })
+  port.postMessage({ type: 'start', data } satisfies ToWorker)
   t.teardown(async () => {
     await worker.terminate()
     port.close()
