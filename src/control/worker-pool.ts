@@ -9,7 +9,7 @@ import type { WorkerData } from '../worker-protocol.ts'
 import { MOST_STRAGGLERS, type NamedStraggler, type Straggler, type UnansweredWorker, type WorkerStatus } from './protocol.ts'
 import { WorkerSlot, type SlotPorts } from './worker-slot.ts'
 
-export interface PoolOptions extends Pick<SlotPorts, 'switch' | 'stuckTimeoutMs' | 'duplicateListener' | 'report'> {
+export interface PoolOptions extends Pick<SlotPorts, 'switch' | 'stuckTimeoutMs' | 'duplicateListener' | 'startThread' | 'report'> {
   /** Application workers; the switch needs one slot more, for the stand-in. */
   size: number
   notice: Notice
