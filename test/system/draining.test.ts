@@ -42,7 +42,7 @@ onEachSuite('while a request is in flight', async (t, suite) => {
   await t.test('--cut ends its connection, and its handler counts until it settles', async t => {
     const { answer } = await holdRequest(machine)
     const { stderr } = await machine.run('myserverctl on --wait=1s --cut', { expectCode: 1 })
-    t.match(stderr, /cut 1 connections/)
+    t.match(stderr, /cut 1 connection/)
     await t.rejects(answer, /exit code (52|56)/, 'its client is told')
     t.match(await control(machine), { drained: false, inFlight: 1, stragglers: [{ what: 'GET /slow', clientGone: true }] })
     t.ok((await logLines(machine)).some(({ event }) => event === 'connections-cut'))
