@@ -3,7 +3,7 @@
 
 import { closeSync, openSync } from 'node:fs'
 import { messageOf } from '../errors.ts'
-import { connectSystemd, inheritedFds } from '../platform/systemd.ts'
+import { connectSystemd, inheritedFds, type Systemd } from '../platform/systemd.ts'
 import { HelpWanted } from './args.ts'
 import { connectTo, type Client } from './client.ts'
 import type { Command, Terminal } from './command.ts'
@@ -46,14 +46,14 @@ const terminal: Terminal = {
     process.on('SIGTERM', () => terminated.abort())
     return terminated.signal
   },
-  notify: state => connectSystemd(process.env, process.pid).notify(state),
+  notify: state => systemd().notify(state),
   remember () {
     const fd = openSync('/dev/null', 'r')
-    connectSystemd(process.env, process.pid).store(REMINDER, fd)
+    systemd().store(REMINDER, fd)
     closeSync(fd)
   },
   forget () {
-    connectSystemd(process.env, process.pid).unstore(REMINDER)
+    systemd().unstore(REMINDER)
   },
   isSuccessor: () => inheritedFds(process.env, process.pid).has(REMINDER)
 }
@@ -90,6 +90,11 @@ async function main ([name, ...args]: readonly string[]): Promise<number> {
     if (error.kind === 'usage') terminal.err(`Try: myserverctl ${name} --help`)
     return error.code
   }
+}
+
+// A READY that was not taken would be missed for ever, and there is nothing else to do meanwhile.
+function systemd (): Systemd {
+  return connectSystemd(process.env, process.pid, { waits: true })
 }
 
 function connect (socket: string | undefined): Client {

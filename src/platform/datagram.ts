@@ -1,14 +1,21 @@
-// Datagrams to the path of a Unix socket, which Node cannot send. Nothing waits for whoever reads them, and the one
+// Datagrams to the path of a Unix socket, which Node cannot send. Nothing waits for whoever reads them unless it wants to, and the one
 // socket that they are sent from is opened in advance: there may be no descriptor left when it is needed.
 
 import koffi from 'koffi'
 
 /**
- * Sends one message, with a descriptor if one is given.
+ * Sends one message.
  * @param path of the socket; `@name` is an abstract one (unix(7))
  * @returns whether it was taken: not where nobody listens, or whoever does has not read what came before
  */
-export type Send = (path: string, message: Buffer, fd?: number) => boolean
+export type Send = (path: string, message: Buffer, options?: SendOptions) => boolean
+
+export interface SendOptions {
+  /** A descriptor that goes with it. */
+  fd?: number | undefined
+  /** Whether to wait for whoever is busy; for those who have nothing else to do. */
+  waits?: boolean
+}
 
 // Linux on x86-64 and arm64: socket(2), send(2), unix(7), cmsg(3).
 const AF_UNIX = 1
@@ -49,7 +56,7 @@ function open (): Send {
   const socket = library.func('int socket(int domain, int type, int protocol)')(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
   if (socket < 0) throw new Error(`socket(AF_UNIX, SOCK_DGRAM) failed: errno ${koffi.errno()}`)
 
-  return (path, message, fd) => {
+  return (path, message, { fd, waits = false } = {}) => {
     const name = addressOf(path)
     const control = fd === undefined ? null : controlOf(fd)
     return sendmsg(socket, {
@@ -60,7 +67,7 @@ function open (): Send {
       control,
       controlLength: control?.length ?? 0,
       flags: 0
-    }, MSG_DONTWAIT | MSG_NOSIGNAL) === message.length
+    }, MSG_NOSIGNAL | (waits ? 0 : MSG_DONTWAIT)) === message.length
   }
 }
 

@@ -1,6 +1,6 @@
 // systemd: notifications to the service manager, its file descriptor store, and native journal entries. Every call
-// does nothing where the process was not started by systemd, and none of them waits for whoever is told. Both
-// protocols are fixed: sd_notify(3), and https://systemd.io/JOURNAL_NATIVE_PROTOCOL.
+// does nothing where the process was not started by systemd, and waits for nobody unless it is told to. Both protocols
+// are fixed: sd_notify(3), and https://systemd.io/JOURNAL_NATIVE_PROTOCOL.
 
 import { openDatagrams } from './datagram.ts'
 
@@ -24,13 +24,16 @@ export interface Systemd {
 
 const JOURNAL = '/run/systemd/journal/socket'
 
-/** @throws Error where the manager is to be told and no socket can be opened */
-export function connectSystemd (env: NodeJS.ProcessEnv, pid: number): Systemd {
+/**
+ * @param waits whether to wait for a manager that is busy, where nothing else has to go on meanwhile
+ * @throws Error where the manager is to be told and no socket can be opened
+ */
+export function connectSystemd (env: NodeJS.ProcessEnv, pid: number, { waits = false } = {}): Systemd {
   const { NOTIFY_SOCKET: manager, JOURNAL_STREAM: stream } = env
   if (manager === undefined && stream === undefined) return unmanaged
   const send = openDatagrams()
   const tell = (notification: Notification, fd?: number): boolean =>
-    manager === undefined || send(manager, assignments(notification), fd)
+    manager === undefined || send(manager, assignments(notification), { fd, waits })
 
   const forThisProcess = env.WATCHDOG_PID === undefined || Number(env.WATCHDOG_PID) === pid
   const watchdogMicroseconds = forThisProcess ? Number(env.WATCHDOG_USEC ?? 0) : 0

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import t from 'tap'
 import { openDatagrams } from '../../src/platform/datagram.ts'
 import { connectSystemd, entryOf } from '../../src/platform/systemd.ts'
@@ -24,6 +25,16 @@ t.test('whoever does not read is not waited for', { skip: !hasDatagrams && 'only
   // It ends at all: that is what is tested.
   for (let taken = true; taken;) taken = systemd.notify({ STATUS: 'live' })
   t.notOk(systemd.store('maintenance', 0))
+})
+
+t.test('who has nothing else to do waits until everything was taken', { skip: !hasDatagrams && 'only on Linux' }, async t => {
+  const notify = new NotifySocket(t)
+  const child = spawn(process.execPath, ['--input-type=module', '-e', `
+    const { connectSystemd } = await import('./src/platform/systemd.ts')
+    const systemd = connectSystemd({ NOTIFY_SOCKET: process.argv[1] }, 1, { waits: true })
+    for (let i = 1; i <= 2000; i++) if (!systemd.notify({ STATUS: i })) process.exit(1)`, notify.path], { cwd: root, stdio: 'inherit' })
+  t.same(await once(child, 'exit'), [0, null])
+  await notify.until(() => notify.received.length === 2000)
 })
 
 t.test('the manager is told when no descriptor is left', { skip: !hasDatagrams && 'only on Linux' }, async t => {
