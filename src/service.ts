@@ -1,5 +1,6 @@
 // The service: puts the control plane together and connects its parts. What each part does stands in its own file.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
 import type { Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
@@ -45,6 +46,8 @@ export interface Service {
 
 const LOOK_MS = 1_000
 const SUMMARY_MS = 60_000
+// Where not even the page can be served, the control socket is needed all the more.
+const PAGE_FIRST_MS = 1_000
 
 const CHANGES_NOTICE: ReadonlySet<string> = new Set<ServiceEvent['event']>([
   'maintenance-entered', 'maintenance-joined', 'maintenance-updated', 'maintenance-released', 'maintenance-left', 'clock-set'
@@ -109,6 +112,8 @@ export async function startService (options: ServiceOptions): Promise<Service> {
 
   const timers = [setInterval(look, LOOK_MS), setInterval(() => refused.sumUp(), SUMMARY_MS)]
   const serving = pool.start()
+  // In maintenance the page comes first: what is loaded now takes the main thread, which hands out the socket, a while.
+  if (state.mode === 'maintenance') await Promise.race([serving, sleep(PAGE_FIRST_MS, undefined, { ref: false })])
   // While the application loads, if it ever does: whoever enters must be heard. Without it signals still work.
   try {
     const { umask } = options

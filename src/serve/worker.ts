@@ -1,9 +1,9 @@
 // A worker thread: it is told what to serve, loads it, asks for the socket, serves, and closes when told to. It decides
 // nothing about the mode.
 
+import { on } from 'node:events'
 import { flushCompileCache } from 'node:module'
 import { isMainThread, workerData } from 'node:worker_threads'
-import { openLog } from '../log.ts'
 import { Gate } from '../maintenance/switch.ts'
 import { tidyWhenIdle } from '../tidying.ts'
 import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type HandedOver, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
@@ -15,13 +15,11 @@ const MOST_LISTED = 20
 
 if (isMainThread) throw new Error('worker.ts runs in a worker thread only')
 const { port } = workerData as HandedOver
-const data = await new Promise<WorkerData>(resolve => {
-  port.once('message', (first: ToWorker) => { if (first.type === 'start') resolve(first.data) })
-})
+// What comes while something loads waits in it.
+const inbox = on(port, 'message')
+const data = await heardFirst()
 const gate = new Gate(data.memory, data.slot)
-const log = openLog(data.config.logLevel, process.env, { gathers: true })
 
-process.on('exit', log.flush)
 let dueMs = performance.now() + BEAT_MS
 setInterval(() => {
   const nowMs = performance.now()
@@ -29,7 +27,7 @@ setInterval(() => {
   dueMs = nowMs + BEAT_MS
 }, BEAT_MS)
 
-const served = await load()
+const { served, closeFailed } = await load()
 const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
   // Too late is too late: an application that is live needs what it would put away, and what was admitted since is
   // nobody's business.
@@ -38,8 +36,17 @@ const answers: { [Q in Question]: () => Promise<Answers[Q]> } = {
     ({ what, ageMs: Math.round(performance.now() - startedMs), clientGone })),
   cut: async () => gate.mode === 'live' ? 0 : [...served.inFlight].filter(entry => entry.cut()).length
 }
+tell({ type: 'ready' })
 // Both errors are the end of this thread: with a descriptor that cannot be listened on there is nothing to do.
-port.on('message', (message: ToWorker) => {
+for await (const [message] of inbox) obey(message as ToWorker)
+
+async function heardFirst (): Promise<WorkerData> {
+  const { value: [message] } = await inbox.next() as { value: [ToWorker] }
+  if (message.type !== 'start') throw new Error(`expected to be told what to be, and was told ${message.type}`)
+  return message.data
+}
+
+function obey (message: ToWorker): void {
   switch (message.type) {
     case 'listen':
       gate.adopt()
@@ -58,20 +65,23 @@ port.on('message', (message: ToWorker) => {
       break
     case 'close':
       // What an application leaves behind (timers, connections) must not keep the thread.
-      closeGracefully(served, gate, message.graceMs)
-        .catch((error: unknown) => { log.logger.error({ event: 'close-failed', err: error }, 'the application failed to close') })
-        .finally(() => process.exit(0))
+      closeGracefully(served, gate, message.graceMs).catch(closeFailed).finally(() => process.exit(0))
   }
-})
-tell({ type: 'ready' })
+}
 
-async function load (): Promise<Served> {
+async function load (): Promise<{ served: Served, closeFailed (error: unknown): void }> {
   if (data.role === 'stand-in') {
+    // The page waits for it, so it loads nothing else.
     const { openStandIn } = await import('./stand-in.ts')
-    return openStandIn(gate, data.notice)
+    return { served: openStandIn(gate, data.notice), closeFailed () {} }
   }
-  const { openApplication } = await import('./application.ts')
-  return await openApplication(data, log.logger.child({ worker: data.slot }))
+  const [{ openLog }, { openApplication }] = await Promise.all([import('../log.ts'), import('./application.ts')])
+  const { logger, flush } = openLog(data.config.logLevel, process.env, { gathers: true })
+  process.on('exit', flush)
+  return {
+    served: await openApplication(data, logger.child({ worker: data.slot })),
+    closeFailed: error => logger.error({ event: 'close-failed', err: error }, 'the application failed to close')
+  }
 }
 
 function tell (message: FromWorker): void {

@@ -52,6 +52,17 @@ for (const role of ['application', 'stand-in'] as const) {
   })
 }
 
+t.test('what it is told while it loads is not lost', async t => {
+  const socket = await shareSocket(t)
+  const { hear, tell, theSwitch } = start(t, workerData({ app: path }))
+  theSwitch.mode = 'maintenance'
+  tell({ type: 'notice', notice: { page: Buffer.from('a newer page'), retryAfterSeconds: 1 } })
+  tell({ type: 'listen', fd: socket.duplicate() })
+  await hear('ready')
+  await hear('serving')
+  t.equal((await ask(socket.port, '/')).body, 'a newer page')
+})
+
 t.test('its beats show that its event loop turns', async t => {
   const { hear, theSwitch } = start(t, workerData({}, 'stand-in'))
   await hear('ready')
