@@ -22,9 +22,10 @@ export function tidyWhenIdle (done: () => number): void {
   }, LOOK_MS).unref()
 }
 
-// Nothing else collects where node was not started with --expose-gc. The flavour is V8's word for a collection that keeps
-// nothing that could be made again.
-function tidy (): void {
+/** Tidies the calling thread at once. */
+export function tidy (): void {
+  // Nothing else collects where node was not started with --expose-gc. The flavour is V8's word for a collection that keeps
+  // nothing that could be made again.
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as (options: { type: string, execution: string, flavor: string }) => void
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })

@@ -17,8 +17,15 @@ export interface Entry {
 
 /** All that a worker has in flight. */
 export class InFlight implements Iterable<Entry> {
+  /** The time of the last tick: to look at the clock for each request would be felt. */
+  nowMs = performance.now()
   #oldest: Entry | undefined
   #newest: Entry | undefined
+
+  /** To be called as often as ages are to be exact. */
+  tick (): void {
+    this.nowMs = performance.now()
+  }
 
   /** @param entry is in no list */
   add (entry: Entry): void {

@@ -23,16 +23,6 @@ export function ticketFor (response: ServerResponse): Ticket | undefined {
   return response[ticketOf]
 }
 
-// One look at the clock for all requests of a turn of the event loop: it is dear.
-let turnMs = NaN
-function nowOfTurn (): number {
-  if (Number.isNaN(turnMs)) {
-    turnMs = performance.now()
-    setImmediate(() => { turnMs = NaN })
-  }
-  return turnMs
-}
-
 // One listener for all responses: a closure for each would be felt.
 function closeTicket (this: ServerResponse): void {
   this[ticketOf]?.closed()
@@ -44,7 +34,7 @@ function look (ticket: Ticket): void {
 
 /** One admitted request. */
 export class Ticket implements Entry {
-  readonly startedMs = nowOfTurn()
+  readonly startedMs: number
   older: Entry | undefined
   newer: Entry | undefined
   readonly #reply: FastifyReply
@@ -66,6 +56,7 @@ export class Ticket implements Entry {
     this.#gate = gate
     this.#safe = safe
     this.#inFlight = inFlight
+    this.startedMs = inFlight.nowMs
     inFlight.add(this)
     const { raw } = reply
     raw[ticketOf] = this

@@ -71,6 +71,7 @@ declare module 'fastify' {
 
 const doorkeepers = new WeakMap<FastifyInstance['server'], Doorkeeper>()
 const DRAIN_POLL_MS = 10
+const TICK_MS = 100
 
 async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promise<void> {
   const memory = options.shared?.memory ?? allocateSwitch(1)
@@ -81,6 +82,8 @@ async function plugin (app: FastifyInstance, options: MaintenanceOptions): Promi
   const inFlight = new InFlight()
   const drainedHooks: DrainedHook[] = []
   let refusal = new Refusal(options)
+  const ticking = setInterval(() => inFlight.tick(), TICK_MS).unref()
+  app.addHook('onClose', async () => clearInterval(ticking))
 
   const doorkeeper: Doorkeeper = {
     gate,
