@@ -51,11 +51,11 @@ function followReplies (app: FastifyInstance): void {
   }
 }
 
-/** What a method that hides another hides. */
+/** What a method that hides another hides. What hides it in turn may be an application's own. */
 function methodBelow (reply: object, name: string, method: Call): Call {
   let prototype = reply as Record<string, Call>
-  while (prototype[name] === method) prototype = Object.getPrototypeOf(prototype)
-  return prototype[name] as Call
+  while (!Object.hasOwn(prototype, name) || prototype[name] !== method) prototype = Object.getPrototypeOf(prototype)
+  return Object.getPrototypeOf(prototype)[name]
 }
 
 function followRoute (route: RouteOptions): void {

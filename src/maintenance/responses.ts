@@ -44,7 +44,8 @@ export class Refusal {
   /** Answers a request with 503. Node leaves the body out for HEAD. */
   send (request: IncomingMessage, response: ServerResponse): void {
     const { headers, body } = this.#answerTo(request)
-    if (hasBody(request)) {
+    // The streams of HTTP/2 share a connection, and close by themselves.
+    if (request.httpVersionMajor < 2 && hasBody(request)) {
       closeWithoutReset(request)
       // A client that was to wait for a 100 (Continue) may send its body all the same, or the next request.
       if (isLargeUpload(request) || request.headers.expect !== undefined) answerLast(request, response)

@@ -196,3 +196,17 @@ t.test('a hook that takes no callback and returns nothing is over', async t => {
   await app.inject('/')
   t.equal(await countAfterAll({ inFlight: () => app.maintenance.inFlight('live') }), 0)
 })
+
+t.test('an application may put a method of its own before the reply\'s', async t => {
+  const site = await openSite(t, app => {
+    app.addHook('onRequest', async (_request, reply) => {
+      const { send } = reply
+      reply.send = function (this: FastifyReply, payload: unknown) { return send.call(this, `${String(payload)}, traced`) } as typeof send
+    })
+    app.get('/', (_request, reply) => { reply.send('done') })
+    app.get('/next', async () => 'next')
+  })
+  t.equal((await ask(site.port, '/')).body, 'done, traced')
+  t.equal((await ask(site.port, '/next')).body, 'next, traced')
+  t.equal(await countAfterAll(site), 0)
+})
