@@ -9,7 +9,6 @@ import type { Signals } from './control/signals.ts'
 import { EX_CONFIG, ServiceError, messageOf } from './errors.ts'
 import type { Service } from './service.ts'
 import { END_AFTER_MS } from './stopping.ts'
-import { tidy } from './tidying.ts'
 
 // Those that ask to stop are taken. The others have a meaning of their own here, or report a fault after which a
 // process must not go on.
@@ -67,8 +66,6 @@ export async function run (config: Config, signals: Signals, target: NodeJS.Proc
   await service.ready
   // After READY, and not when the process ends: it may be killed.
   flushCompileCache()
-  // Now, and not in the middle of somebody's signal.
-  tidy()
 }
 
 /** Says why the service cannot start, and ends the process. */

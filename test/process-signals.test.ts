@@ -14,7 +14,7 @@ t.jobs = 2
 const ENTER = ['maintenance-entered', 'maintenance-unchanged', 'maintenance-joined', 'maintenance-updated']
 // As documented, less what the clock of the lines may be off.
 const DOUBT_MS = 9
-const LEAVE = ['maintenance-left', 'maintenance-unchanged', 'leave-refused', 'leave-waiting']
+const LEAVE = ['maintenance-left', 'maintenance-unchanged', 'leave-refused', 'leave-waiting', 'leave-joined']
 
 /** The line that says what became of a signal that was sent last. */
 async function taken (service: ServiceProcess, signal: 'SIGUSR1' | 'SIGUSR2'): Promise<string> {

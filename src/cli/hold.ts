@@ -12,6 +12,8 @@ import { isHeld, waitFor } from './waiting.ts'
 // The service may be away for as long as it likes; how long a unit may take to stop is systemd's to know.
 const PATIENCE_MS = Infinity
 const RETRY_MS = 500
+// A restart of the service takes less. Whoever stops both, to uninstall them for example, must not wait for ever.
+const RESTART_MS = 30_000
 
 type Claim = 'stands' | 'may stand'
 
@@ -20,8 +22,8 @@ export const hold: Command = {
   help: `Usage: myserverctl hold --holder NAME [options]
 
 Enters maintenance in a holder's name, tells systemd READY when nothing is in flight any more,
-and runs until the claim ends. SIGTERM gives the claim back first, and waits for a service that
-is away. If it ends otherwise, killed or on Ctrl-C, the claim stands:
+and runs until the claim ends. SIGTERM gives the claim back first, and waits half a minute for a
+service that is away. If it ends otherwise, killed or on Ctrl-C, the claim stands:
 myserverctl off --holder NAME.
 
   --holder NAME     in whose name
@@ -103,9 +105,10 @@ async function firstOf (client: Client, signal: AbortSignal): Promise<Status | u
   return undefined
 }
 
-/** Ends the claim, however long the service is away and the service manager waits. */
+/** Ends the claim; over a restart of the service too, but not where it was stopped for good. */
 async function giveBack (holder: string, client: Client, { err, notify }: Terminal): Promise<Status> {
   let hasTold = false
+  const untilMs = performance.now() + RESTART_MS
   while (true) {
     try {
       return await client.leave({ holder, force: false })
@@ -114,7 +117,7 @@ async function giveBack (holder: string, client: Client, { err, notify }: Termin
       if (error.kind !== 'unreachable' && error.kind !== 'lost') throw saying(error, holder, 'stands')
       // At the end of a shutdown there is no manager any more, and nobody to wait for: systemd-shutdown(8).
       const isManaged = notify({ STATUS: 'waiting for the service, to give maintenance back' })
-      if (!isManaged) throw saying(error, holder, 'stands')
+      if (!isManaged || performance.now() > untilMs) throw saying(error, holder, 'stands')
       if (!hasTold) err(`the service is away; the claim of ${holder} stands, and is given back as soon as it answers`)
       hasTold = true
     }

@@ -151,11 +151,6 @@ export class Gate {
     Atomics.add(this.#words, this.#line + BEATS, 1)
   }
 
-  /** How many have asked so far, whatever the answer; wraps around. */
-  get asked (): number {
-    return (Atomics.load(this.#words, this.#line + ADMITTED) + Atomics.load(this.#words, this.#line + REFUSED)) >>> 0
-  }
-
   /** What this worker has in flight. */
   get inFlight (): number {
     return Atomics.load(this.#words, this.#line + UNSAFE) + Atomics.load(this.#words, this.#line + SAFE)

@@ -5,7 +5,6 @@ import { on } from 'node:events'
 import { flushCompileCache } from 'node:module'
 import { isMainThread, workerData } from 'node:worker_threads'
 import { Gate } from '../maintenance/switch.ts'
-import { tidyWhenIdle } from '../tidying.ts'
 import { BACKLOG, BEAT_MS, type Answers, type FromWorker, type HandedOver, type Question, type ToWorker, type WorkerData } from '../worker-protocol.ts'
 import { closeGracefully } from './close.ts'
 import type { Served } from './served.ts'
@@ -54,7 +53,6 @@ function obey (message: ToWorker): void {
         tell({ type: 'serving' })
         // Each thread has a cache of its own, and the process may end without a chance to write it.
         flushCompileCache()
-        tidyWhenIdle(() => gate.asked)
       })
       break
     case 'notice':
