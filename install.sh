@@ -548,6 +548,8 @@ stop() {
   say "stopping myserver"
   systemctl --quiet disable --now myserver
   # In this order they cannot give back what they hold, which would open the site on its way out: it stays in the record.
+  # On SIGINT they do not wait for a service that they could give it back to.
+  systemctl kill --signal=SIGINT 'myserver-maintenance*.service' 2>/dev/null || true
   systemctl stop 'myserver-maintenance*.service'
 }
 
