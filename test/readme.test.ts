@@ -45,10 +45,11 @@ t.test('its application runs, and its health route is never refused', async t =>
 })
 
 t.test('its use of the plugin in an application of one\'s own runs', async t => {
-  const file = join(newFolder(t), 'own.ts')
+  const folder = newFolder(t)
+  const file = join(folder, 'own.ts')
+  writeFileSync(join(folder, 'maintenance.html'), '<p>Back soon')
   const code = block('ts').replaceAll("from './", `from '${root}/`).replace("from 'fastify'", `from '${root}/node_modules/fastify/fastify.js'`)
-  writeFileSync(file, `const page = Buffer.from('<p>Back soon')
-${code}
+  writeFileSync(file, `${code}
 app.get('/', async () => 'served')
 const ask = async (): Promise<string> => (await app.inject('/')).body
 console.log(await ask())
@@ -57,6 +58,6 @@ console.log(await ask())
 process.emit('SIGUSR2')
 console.log(await ask())
 `)
-  const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', cwd: folder })
   t.equal(stdout, 'served\n<p>Back soon\nserved\n', stderr)
 })

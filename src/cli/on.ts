@@ -1,5 +1,6 @@
 // myserverctl on: enters maintenance, or changes what was said about it.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { OPERATOR, endings, parseEnter, type Outcome, type Status } from '../control/protocol.ts'
 import { messageOf } from '../errors.ts'
 import { checkFields, parse, parseDuration, parseTime } from './args.ts'
@@ -9,6 +10,8 @@ import { Failure, exitCodes } from './failure.ts'
 import { plural, renderStatus, unansweredOf } from './render.ts'
 import { waitFor } from './waiting.ts'
 
+const MOMENT_MS = 1_000
+const POLL_MS = 20
 const TOLD: Readonly<Record<Exclude<Outcome, 'entered'>, string>> = {
   joined: 'maintenance was on already; one more holds it now',
   updated: 'maintenance was on already; what was said about it is updated',
@@ -78,9 +81,20 @@ Enters maintenance. Where it is on already, only what is given is changed.
         throw new Failure('timeout', `${error.message}\n${await cut(client)}`)
       }
     }
+    status = await inAMoment(status, client)
     terminal.out(json ? JSON.stringify(status) : renderStatus(status, new Date()))
     return exitCodes.done
   }
+}
+
+/** Where nothing is in flight only the application's hooks are to run, which most have none of. */
+async function inAMoment (status: Status, client: Client): Promise<Status> {
+  const untilMs = performance.now() + MOMENT_MS
+  while (status.mode === 'maintenance' && !status.drained && status.inFlight === 0 && performance.now() < untilMs) {
+    await sleep(POLL_MS)
+    status = await client.status()
+  }
+  return status
 }
 
 /** @returns what became of it */

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Entry, InFlight } from './entries.ts'
 import { Ticket } from './in-flight.ts'
-import { isAnsweredLast } from './responses.ts'
+import { isAfterLast } from './responses.ts'
 import type { Gate } from './switch.ts'
 
 /**
@@ -64,7 +64,7 @@ export function guardConnections (server: Server, { gate, inFlight, refusesAll, 
   // The hook would refuse it as well. But what an application has Fastify do before any hook, such as looking up a tenant
   // whose route it is, may want the very database that is being worked on.
   const stops = (request: IncomingMessage, response: ServerResponse): boolean => {
-    if (isAnsweredLast(request)) return true
+    if (isAfterLast(request)) return true
     if (!refusesAll(request.method ?? '')) return false
     refuse(request, response)
     return true

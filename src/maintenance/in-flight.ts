@@ -133,8 +133,12 @@ export class Ticket implements Entry {
   closed (): void {
     this.#isClosed = true
     // Hooks for aborted requests begin after this.
-    if (this.#reply.raw.writableFinished) this.endIfOver()
-    else this.#lookSoon()
+    if (this.#reply.raw.writableFinished) {
+      this.endIfOver()
+      return
+    }
+    this.#lookSoon()
+    if (!this.#isOver) this.#watchRaw()
   }
 
   /** Ends what has closed, has settled, and is not waited for. */
@@ -149,6 +153,21 @@ export class Ticket implements Entry {
   // the body, which nobody has replied to yet.
   #lookSoon (): void {
     if (this.#isClosed && this.#running === 0) setImmediate(look, this)
+  }
+
+  // What replies past Fastify when its client has gone tells nobody.
+  #watchRaw (): void {
+    const { raw } = this.#reply
+    for (const name of ['writeHead', 'write', 'end'] as const) {
+      const method = raw[name] as (...args: unknown[]) => unknown
+      Object.defineProperty(raw, name, {
+        configurable: true,
+        value: (...args: unknown[]) => {
+          this.replied()
+          return method.apply(raw, args)
+        }
+      })
+    }
   }
 
   #isAnswered (): boolean {

@@ -182,8 +182,11 @@ declare module 'node:net' {
  * Whether a request came after one whose answer was to be the last of its connection: it must not be processed, since
  * its client will not hear of it and send it again (RFC 9112, section 9.6).
  */
-export function isAnsweredLast ({ socket }: IncomingMessage): boolean {
-  return socket[answeredLast] === true
+export function isAfterLast (request: IncomingMessage): boolean {
+  const { socket } = request
+  if (socket[answeredLast] !== true) return false
+  socket[unread] = request
+  return true
 }
 
 function answerLast ({ socket }: IncomingMessage, response: ServerResponse): void {

@@ -1,7 +1,8 @@
 // One line for each request that was served, when it is over. Those that were refused are counted instead.
 
 import type { ServerResponse } from 'node:http'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { LogController } from 'fastify'
 import fp from 'fastify-plugin'
 
 const replyOf = Symbol('reply')
@@ -9,6 +10,18 @@ const replyOf = Symbol('reply')
 declare module 'node:http' {
   interface ServerResponse {
     [replyOf]?: FastifyReply
+  }
+}
+
+/** Of what Fastify logs by itself, only why requests failed: of the rest there is one line. */
+export class FailureLog extends LogController {
+  constructor () {
+    super({ disableRequestLogging: true })
+  }
+
+  override defaultErrorLog (err: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    if (reply.statusCode < 500) return
+    request.log.error({ event: 'request-failed', method: request.method, url: request.url, err }, 'request failed')
   }
 }
 

@@ -3,13 +3,13 @@
 
 import type { Server } from 'node:http'
 import { pathToFileURL } from 'node:url'
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import maintenance, { frameworkErrors as answerFrameworkError } from '../maintenance/plugin.ts'
 import { noSchemas } from '../no-schemas.ts'
 import type { WorkerData } from '../worker-protocol.ts'
-import accessLog, { logWhenOver } from './access-log.ts'
+import accessLog, { FailureLog, logWhenOver } from './access-log.ts'
 import { trackConnections, type Served } from './served.ts'
 import staticSite from './static-site.ts'
 
@@ -28,7 +28,7 @@ export async function openApplication (data: WorkerData, logger: Logger): Promis
   }
   const app = Fastify({
     loggerInstance: logger as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new FailureLog(),
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     requestTimeout: REQUEST_TIMEOUT_MS,
     pluginTimeout: LOAD_TIMEOUT_MS,

@@ -64,6 +64,22 @@ t.test('a reply that is hijacked when its client has hung up is over', async t =
   t.equal(await countAfterAll(site), 0)
 })
 
+for (const style of ['async', 'callback'] as const) {
+  t.test(`a reply that is written past Fastify when its client has hung up is over (${style})`, async t => {
+    const handler = hold()
+    const site = await openSite(t, app => app.get('/', (request, reply) => {
+      handler.begun.resolve({ request, reply })
+      handler.end.promise.then(() => reply.raw.end('done'))
+      return style === 'async' ? Promise.resolve(reply) : undefined
+    }))
+    await askAndHangUp(t, site, handler)
+    await turns()
+    t.equal(site.inFlight(), 1)
+    handler.end.resolve()
+    t.equal(await countAfterAll(site), 0)
+  })
+}
+
 t.test('what a query builder returns is asked once', async t => {
   let asked = 0
   const query = {

@@ -53,6 +53,15 @@ t.test('a module is behind the switch, with all that it has', async t => {
   t.equal(theSwitch.refused(0), 3)
 })
 
+t.test('a request that fails is logged with why, at a level of its own', async t => {
+  const source = "export default async app => { app.get('/', async () => { throw new Error('boom') }); app.post('/', async () => {}) }"
+  const { port, lines } = await open(t, { app: appModule(t, source) }, 'warn')
+  t.equal((await ask(port, '/')).status, 500)
+  t.equal((await ask(port, '/', { method: 'POST', headers: { 'Content-Type': 'a/b', 'Content-Length': '0' } })).status, 415)
+  t.equal(lines.length, 1)
+  t.match(lines[0], { level: 50, event: 'request-failed', method: 'GET', url: '/', err: { message: 'boom', stack: /boom/ } })
+})
+
 t.test('a request for a malformed path is a line of the access log too, unless it is refused', async t => {
   const { port, theSwitch, lines } = await open(t, {})
   const requests = (): unknown[] => lines.filter(({ event }) => event === 'request').map(({ url, status }) => [url, status])
