@@ -70,6 +70,7 @@ const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as
 // sun_path holds 108 bytes with the terminating zero: unix(7).
 const UNIX_PATH_BYTES = 107
 const MOST_WORKERS = 256
+const OURS = 'MAINTENANCE_'
 const root = resolve(import.meta.dirname, '..')
 
 /**
@@ -113,6 +114,7 @@ export function readConfig (env: NodeJS.ProcessEnv): Config {
   if ('path' in config.address && resolve(config.address.path) === config.controlSocket) {
     problems.push(`LISTEN=${config.address.path}: is the control socket, in RUNTIME_DIRECTORY; set another path`)
   }
+  problems.push(...misspelt(env))
   if (problems.length > 0) throw new ServiceError('ERR_CONFIG', problems.join('\n'))
   return Object.freeze(config)
 
@@ -153,6 +155,13 @@ export function hidePassword (text: string): string {
   if (url.password === '') return text
   url.password = '***'
   return url.href
+}
+
+// Other variables may be the application's. A check whose name is misspelt would let the site open unchecked.
+function misspelt (env: NodeJS.ProcessEnv): string[] {
+  const ours = settings.map(({ name }) => name as string).filter(name => name.startsWith(OURS))
+  return Object.keys(env).filter(name => name.startsWith(OURS) && !ours.includes(name))
+    .map(name => `${name}: unknown; expected one of ${ours.join(', ')}`)
 }
 
 /** The version in package.json. */

@@ -47,6 +47,11 @@ t.test('without any variable everything has its default', async t => {
   })
 })
 
+t.test('a setting whose name is misspelt is no setting, and said to be', async t => {
+  t.match(problemsOf({ MAINTENANCE_CHEK: 'tcp://127.0.0.1:5432', DATABASE_URL: 'of the application' }),
+    [/^MAINTENANCE_CHEK: unknown; expected one of MAINTENANCE_PAGE, MAINTENANCE_RETRY_AFTER, MAINTENANCE_CHECK$/])
+})
+
 t.test('the defaults that --help shows are those that are used', async t => {
   const shown = Object.fromEntries(settings.flatMap(setting => 'default' in setting ? [[setting.name, setting.default]] : []))
   const HOME = '/home/somebody'
