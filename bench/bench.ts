@@ -21,7 +21,7 @@ const pace = quick
   : { rounds: 15, roundMs: 700, warmUpMs: 2_000 }
 const switches = quick ? 30 : 100
 const starts = quick ? 4 : 12
-const settleMs = 5_000
+const settleMs = quick ? 1_000 : 3_000
 const hello = { APP: join(root, 'bench/apps/hello.ts') }
 const blocking = { APP: join(root, 'bench/apps/blocking.ts'), WORKERS: '2' }
 const logging = { LOG_LEVEL: 'info' }

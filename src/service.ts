@@ -1,6 +1,5 @@
 // The service: puts the control plane together and connects its parts. What each part does stands in its own file.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
 import type { Control } from './control/control.ts'
 import { announce } from './control/holders.ts'
@@ -22,6 +21,7 @@ import { duplicate } from './platform/libc.ts'
 import { inheritedFds, type Systemd } from './platform/systemd.ts'
 import { runCheck } from './reopening-check.ts'
 import { KILL_AFTER_MS } from './stopping.ts'
+import { within } from './within.ts'
 
 export interface ServiceOptions {
   config: Config
@@ -113,7 +113,7 @@ export async function startService (options: ServiceOptions): Promise<Service> {
   const timers = [setInterval(look, LOOK_MS), setInterval(() => refused.sumUp(), SUMMARY_MS)]
   const serving = pool.start()
   // In maintenance the page comes first: what is loaded now takes the main thread, which hands out the socket, a while.
-  if (state.mode === 'maintenance') await Promise.race([serving, sleep(PAGE_FIRST_MS, undefined, { ref: false })])
+  if (state.mode === 'maintenance') await within(PAGE_FIRST_MS, serving)
   // While the application loads, if it ever does: whoever enters must be heard. Without it signals still work.
   try {
     const { umask } = options

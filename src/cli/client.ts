@@ -11,8 +11,8 @@ import type { Place } from './place.ts'
 
 // What is answered at once is answered by then.
 const ANSWER_MS = 5_000
-// A restart of the service takes less; while it lasts, waiting goes on.
-const RESTART_MS = 30_000
+/** A restart of the service takes less; while it lasts, waiting goes on. */
+export const RESTART_MS = 30_000
 const RECONNECT_POLL_MS = 100
 
 /** Each throws Failure: `refused` with the service's reason, `unreachable` or `lost` with what stands in the way. */

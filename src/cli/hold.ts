@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseEnter, type Status } from '../control/protocol.ts'
 import { checkFields, parse, parseDuration } from './args.ts'
-import type { Client } from './client.ts'
+import { RESTART_MS, type Client } from './client.ts'
 import type { Command, Terminal } from './command.ts'
 import { Failure, exitCodes } from './failure.ts'
 import { isHeld, waitFor } from './waiting.ts'
@@ -12,8 +12,6 @@ import { isHeld, waitFor } from './waiting.ts'
 // The service may be away for as long as it likes; how long a unit may take to stop is systemd's to know.
 const PATIENCE_MS = Infinity
 const RETRY_MS = 500
-// A restart of the service takes less. Whoever stops both, to uninstall them for example, must not wait for ever.
-const RESTART_MS = 30_000
 
 type Claim = 'stands' | 'may stand'
 
@@ -105,7 +103,7 @@ async function firstOf (client: Client, signal: AbortSignal): Promise<Status | u
   return undefined
 }
 
-/** Ends the claim; over a restart of the service too, but not where it was stopped for good. */
+/** Ends the claim; over a restart of the service too, but whoever stops both for good must not wait for ever. */
 async function giveBack (holder: string, client: Client, { err, notify }: Terminal): Promise<Status> {
   let hasTold = false
   const untilMs = performance.now() + RESTART_MS

@@ -84,18 +84,10 @@ export class DurableRecord {
    * died before it was synced.
    */
   holds (state: RecordState): boolean {
-    try {
-      this.#use(this.path, 'r', file => {
-        deepStrictEqual(parseRecord(readFileSync(file, 'utf8')), parseRecord(formatRecord(state)))
-        fsyncSync(file)
-      })
-      this.#syncFolder()
-      return true
-    } catch {
-      return false
-    } finally {
-      this.#keepSpare()
-    }
+    return this.#succeeds(() => this.#use(this.path, 'r', file => {
+      deepStrictEqual(parseRecord(readFileSync(file, 'utf8')), parseRecord(formatRecord(state)))
+      fsyncSync(file)
+    }))
   }
 
   /**
@@ -104,8 +96,13 @@ export class DurableRecord {
    * @returns whether the next start is in doubt, whatever becomes of the machine
    */
   disown (): boolean {
+    return this.#succeeds(() => this.#moveAside(`${this.path}.outdated`))
+  }
+
+  /** Whether something succeeds, and is in the folder to stay. */
+  #succeeds (act: () => void): boolean {
     try {
-      this.#moveAside(`${this.path}.outdated`)
+      act()
       this.#syncFolder()
       return true
     } catch {

@@ -1,10 +1,10 @@
 // The worker pool: as many application workers as configured, and a stand-in that serves the page while maintenance is
 // on and none of them can.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ServiceError, messageOf } from '../errors.ts'
 import type { Notice } from '../maintenance/responses.ts'
 import { TERMINATE_AFTER_MS } from '../stopping.ts'
+import { within } from '../within.ts'
 import type { WorkerData } from '../worker-protocol.ts'
 import { MOST_STRAGGLERS, type NamedStraggler, type Straggler, type UnansweredWorker, type WorkerStatus } from './protocol.ts'
 import { WorkerSlot, type SlotPorts } from './worker-slot.ts'
@@ -146,9 +146,7 @@ export class WorkerPool {
     clearInterval(this.#ticker)
     for (const slot of this.#slots) slot.close(graceMs)
     const gone = this.#until(() => this.#slots.every(({ isEmpty }) => isEmpty))
-    const late = new AbortController()
-    await Promise.race([gone, sleep(graceMs + TERMINATE_AFTER_MS, undefined, { signal: late.signal }).catch(() => {})])
-    late.abort()
+    await within(graceMs + TERMINATE_AFTER_MS, gone)
     for (const slot of this.#slots) slot.terminate()
     await gone
   }

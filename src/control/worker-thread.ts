@@ -21,10 +21,8 @@ export interface WorkerThread {
 
 const ENTRY = new URL('../serve/worker.ts', import.meta.url)
 
-export type StartThread = (data: WorkerData, events: ThreadEvents) => WorkerThread
-
 /** @throws Error where no thread can be made */
-export const startThread: StartThread = (data, events) => make()(data, events)
+export type StartThread = (data: WorkerData, events: ThreadEvents) => WorkerThread
 
 /**
  * Makes a thread before anybody knows what it is to be: it loads while the control plane does.
@@ -36,7 +34,7 @@ export function makeFirstThread (): StartThread {
     first = make()
   } catch {} // It is made when it is needed, where its failure counts as a death.
   return (data, events) => {
-    const start = first ?? startThread
+    const start = first ?? make()
     first = undefined
     return start(data, events)
   }

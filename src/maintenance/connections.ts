@@ -74,10 +74,7 @@ export function guardConnections (server: Server, { gate, inFlight, refusesAll, 
   const emit = server.emit as (this: Server, event: string, ...args: unknown[]) => boolean
   server.emit = function (event: string, first?: unknown, second?: unknown, ...more: unknown[]): boolean {
     // Each request is an event too.
-    if (event === 'request') {
-      if (!stops(first as IncomingMessage, second as ServerResponse)) return emit.call(this, event, first, second)
-      return true
-    }
+    if (event === 'request') return stops(first as IncomingMessage, second as ServerResponse) || emit.call(this, event, first, second)
     if (event !== 'upgrade' && event !== 'connect') return emit.call(this, event, first, second, ...more)
     const [request, socket] = [first as IncomingMessage, second as Socket]
     const owed = [...inFlight].filter(entry => entry instanceof Ticket && entry.isOwedTo(socket)) as Ticket[]

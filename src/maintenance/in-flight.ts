@@ -138,7 +138,7 @@ export class Ticket implements Entry {
       return
     }
     this.#lookSoon()
-    if (!this.#isOver) this.#watchRaw()
+    this.#watchRaw()
   }
 
   /** Ends what has closed, has settled, and is not waited for. */

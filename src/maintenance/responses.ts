@@ -45,10 +45,10 @@ export class Refusal {
   send (request: IncomingMessage, response: ServerResponse): void {
     const { headers, body } = this.#answerTo(request)
     // The streams of HTTP/2 share a connection, and close by themselves.
-    if (request.httpVersionMajor < 2 && hasBody(request)) {
+    if (request.httpVersionMajor < 2 && bodyBytes(request) > 0) {
       closeWithoutReset(request)
       // A client that was to wait for a 100 (Continue) may send its body all the same, or the next request.
-      if (isLargeUpload(request) || request.headers.expect !== undefined) answerLast(request, response)
+      if (bodyBytes(request) > SMALL_BODY_BYTES || request.headers.expect !== undefined) answerLast(request, response)
     }
     response.writeHead(503, headers)
     response.end(body)
@@ -159,12 +159,9 @@ function acceptsOnlyJson (accept: string | undefined): boolean {
   return accept !== undefined && accept.includes('json') && !accept.includes('text/html')
 }
 
-function hasBody ({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-}
-
-function isLargeUpload ({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BODY_BYTES
+/** How long the body is that a request announces; one of unknown length may be of any. */
+function bodyBytes ({ headers }: IncomingMessage): number {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : Infinity
 }
 
 const answeredLast = Symbol('answered last')

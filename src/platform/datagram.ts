@@ -1,5 +1,5 @@
-// Datagrams to the path of a Unix socket, which Node cannot send. Nothing waits for whoever reads them unless it wants to, and the one
-// socket that they are sent from is opened in advance: there may be no descriptor left when it is needed.
+// Datagrams to the path of a Unix socket, which Node cannot send. Nothing waits for whoever reads them unless it wants to,
+// and the one socket that they are sent from is opened in advance: there may be no descriptor left when it is needed.
 
 import koffi from 'koffi'
 

@@ -6,6 +6,7 @@ import { Server as NetServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { upgradedSockets } from '../maintenance/connections.ts'
 import type { Gate } from '../maintenance/switch.ts'
+import { within } from '../within.ts'
 import { cutOff, type Served } from './served.ts'
 
 // A connection that was just accepted counts as idle, and its request is on the way: it gets so long to arrive.
@@ -41,16 +42,6 @@ export async function closeGracefully (served: Served, gate: Gate, graceMs: numb
   }
   // Fastify runs onClose hooks when the last connection is closed, which may have been just now.
   await within(LAST_HOOKS_MS, ended)
-}
-
-async function within (limitMs: number, promise: Promise<unknown>): Promise<void> {
-  const inTime = new AbortController()
-  const late = sleep(limitMs, undefined, { signal: inTime.signal }).catch(() => {})
-  try {
-    await Promise.race([promise, late])
-  } finally {
-    inTime.abort()
-  }
 }
 
 // Not a listener: what is refused does not get that far.

@@ -69,10 +69,15 @@ export async function until (holds: () => boolean): Promise<void> {
   while (!holds()) await turn()
 }
 
+/** Lets the event loop turn a few times: for what must not happen meanwhile. */
+export async function turns (count = 5): Promise<void> {
+  for (let i = 0; i < count; i++) await turn()
+}
+
 /** Waits until nothing is in flight. @returns the count after some more turns, in which a second release would show */
 export async function countAfterAll (site: Pick<Site, 'inFlight'>): Promise<number> {
   await until(() => site.inFlight() <= 0)
-  for (let i = 0; i < 10; i++) await turn()
+  await turns(10)
   return site.inFlight()
 }
 

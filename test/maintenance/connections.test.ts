@@ -1,10 +1,13 @@
+import { once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { upgradedSockets } from '../../src/maintenance/connections.ts'
-import { Connection, countAfterAll, openSite, page, statuses, until, type Site } from '../helpers/http.ts'
+import maintenance from '../../src/maintenance/plugin.ts'
+import { ask, Connection, countAfterAll, listen, notice, openSite, page, statuses, turns, until, type Site } from '../helpers/http.ts'
 
 const echo = (app: FastifyInstance): unknown => app.post('/', async request => request.body)
 const UPGRADE = ['Connection: Upgrade', 'Upgrade: example']
@@ -199,6 +202,49 @@ t.test('an upgraded connection that was open before maintenance stays open, and 
   client.socket.end()
   await drained
   t.equal(site.inFlight(), 0)
+})
+
+t.test('what follows an answer that was to be the last of its connection is not processed, in whatever mode', async t => {
+  const site = await openSite(t, app => {
+    app.get('/', async () => 'hello')
+    app.post('/', async () => t.fail('it was processed, and its client will send it again'))
+  })
+  site.app.maintenance.set('maintenance')
+  const accepted = once(site.app.server, 'connection')
+  const client = await Connection.open(t, site.port)
+  const [socket] = await accepted
+  client.ask('POST /', 'Content-Length: 100000')
+  await client.receive(page.toString())
+  site.app.maintenance.set('live')
+  const before = socket.bytesRead
+  client.send('x'.repeat(100_000))
+  client.ask('POST /', 'Content-Length: 0')
+  await until(() => socket.bytesRead > before + 100_000)
+  await turns()
+  await client.end()
+  t.same(statuses(client.received), [503])
+  t.equal((await ask(site.port, '/')).body, 'hello')
+})
+
+t.test('over HTTP/2 a refused upload leaves the connection to the streams after it', async t => {
+  const app = Fastify({ http2: true, forceCloseConnections: true } as object) as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(maintenance, notice)
+  app.get('/', async () => 'hello')
+  await app.ready()
+  const session = connectHttp2(`http://127.0.0.1:${await listen(t, app.server as Server)}`)
+  t.teardown(() => session.destroy())
+  const statusOf = async (headers: object, body?: string): Promise<unknown> => {
+    const stream = session.request({ ':path': '/', ...headers })
+    stream.end(body)
+    const [{ ':status': status }] = await once(stream, 'response')
+    stream.resume()
+    return status
+  }
+  app.maintenance.set('maintenance')
+  t.equal(await statusOf({ ':method': 'POST', 'content-length': '100000' }, 'x'.repeat(100_000)), 503)
+  app.maintenance.set('live')
+  t.equal(await statusOf({ ':method': 'GET' }), 200)
 })
 
 t.test('CONNECT is refused in maintenance', async t => {

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest, onRequestAbortHookHandler, preHandlerHookHandler } from 'fastify'
 import t from 'tap'
 import { askAndHangUp, hold, type Held } from '../helpers/held.ts'
-import { ask, countAfterAll, openApp, openSite, until } from '../helpers/http.ts'
+import { ask, countAfterAll, openApp, openSite, turns, until } from '../helpers/http.ts'
 
 t.test('an error handler that fails too leaves no count', async t => {
   const site = await openSite(t, app => {
@@ -165,7 +165,7 @@ for (const [style, written] of Object.entries(styles)) {
             : (_request, reply) => { reply.send(payload()) })
         })
         await askAndHangUp(t, site, hook)
-        for (let i = 0; i < 5; i++) await turn()
+        await turns()
         t.equal(site.inFlight(), 1)
         hook.end.resolve()
         t.equal(await countAfterAll(site), 0)
@@ -187,7 +187,7 @@ for (const [style, written] of Object.entries(styles)) {
     await askAndHangUp(t, site, handler)
     await hook.begun.promise
     handler.end.resolve()
-    for (let i = 0; i < 5; i++) await turn()
+    await turns()
     t.equal(site.inFlight(), 1)
     hook.end.resolve()
     t.equal(await countAfterAll(site), 0)
@@ -197,7 +197,7 @@ for (const [style, written] of Object.entries(styles)) {
     const hook = hold()
     const site = await openSite(t, app => app.addHook('preHandler', withLength(written(hook), 3, style) as preHandlerHookHandler))
     await askAndHangUp(t, site, hook)
-    for (let i = 0; i < 5; i++) await turn()
+    await turns()
     t.equal(site.inFlight(), 1)
     hook.end.resolve()
     t.equal(await countAfterAll(site), 0)

@@ -1,14 +1,9 @@
 import { once } from 'node:events'
-import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyReply } from 'fastify'
 import t from 'tap'
 import maintenance from '../../src/maintenance/plugin.ts'
 import { askAndHangUp, hold } from '../helpers/held.ts'
-import { ask, Connection, countAfterAll, listen, notice, openApp, openSite, until } from '../helpers/http.ts'
-
-async function turns (): Promise<void> {
-  for (let i = 0; i < 5; i++) await turn()
-}
+import { ask, Connection, countAfterAll, listen, notice, openApp, openSite, turns, until } from '../helpers/http.ts'
 
 t.test('a handler that returns the reply counts until it is sent, though the client has hung up', async t => {
   const handler = hold()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
+import { mock } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { askAndHangUp, hold } from '../helpers/held.ts'
@@ -18,6 +19,22 @@ t.test('a request counts until its response has finished', async t => {
   handler.end.resolve()
   t.equal((await answer).body, 'done')
   t.equal(await countAfterAll(site), 0)
+})
+
+t.test('requests are as old as the ticks between them', async t => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  t.teardown(() => mock.timers.reset())
+  const handler = hold()
+  const app = await openApp(t, app => app.get('/', async () => await handler.end.promise))
+  const answers = [app.inject('/')]
+  await until(() => app.maintenance.inFlight() === 1)
+  mock.timers.tick(100)
+  answers.push(app.inject('/'))
+  await until(() => app.maintenance.inFlight() === 2)
+  const [older, newer] = [...app.maintenance.entries]
+  t.ok(newer!.startedMs > older!.startedMs)
+  handler.end.resolve()
+  await Promise.all(answers)
 })
 
 t.test('an injected request counts and is over like one on a socket', async t => {

@@ -1,12 +1,11 @@
 import { once } from 'node:events'
 import { METHODS } from 'node:http'
-import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import maintenance, { frameworkErrors } from '../../src/maintenance/plugin.ts'
 import { Ticket } from '../../src/maintenance/in-flight.ts'
 import { allocateSwitch, Switch } from '../../src/maintenance/switch.ts'
-import { ask, Connection, notice, oneConnection, openApp, openSite, page, statuses, until } from '../helpers/http.ts'
+import { ask, Connection, notice, oneConnection, openApp, openSite, page, statuses, turns, until } from '../helpers/http.ts'
 
 const hello = (app: FastifyInstance): unknown => app.get('/', async () => 'hello')
 
@@ -228,7 +227,7 @@ t.test('the application\'s own hooks do not run for what is refused', async t =>
   await client.receive('Back soon')
   client.hangUp()
   await until(() => socket.destroyed)
-  for (let i = 0; i < 5; i++) await turn()
+  await turns()
   t.equal(ran, 0)
 })
 
