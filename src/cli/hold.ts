@@ -106,20 +106,25 @@ async function firstOf (client: Client, signal: AbortSignal): Promise<Status | u
 /** Ends the claim; over a restart of the service too, but whoever stops both for good must not wait for ever. */
 async function giveBack (holder: string, client: Client, { err, notify }: Terminal): Promise<Status> {
   let hasTold = false
-  const untilMs = performance.now() + RESTART_MS
-  while (true) {
-    try {
-      return await client.leave({ holder, force: false })
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error
-      if (error.kind !== 'unreachable' && error.kind !== 'lost') throw saying(error, holder, 'stands')
-      // At the end of a shutdown there is no manager any more, and nobody to wait for: systemd-shutdown(8).
-      const isManaged = notify({ STATUS: 'waiting for the service, to give maintenance back' })
-      if (!isManaged || performance.now() > untilMs) throw saying(error, holder, 'stands')
-      if (!hasTold) err(`the service is away; the claim of ${holder} stands, and is given back as soon as it answers`)
-      hasTold = true
+  let isLate = false
+  const timer = setTimeout(() => { isLate = true }, RESTART_MS)
+  try {
+    while (true) {
+      try {
+        return await client.leave({ holder, force: false })
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error
+        if (error.kind !== 'unreachable' && error.kind !== 'lost') throw saying(error, holder, 'stands')
+        // At the end of a shutdown there is no manager any more, and nobody to wait for: systemd-shutdown(8).
+        const isManaged = notify({ STATUS: 'waiting for the service, to give maintenance back' })
+        if (!isManaged || isLate) throw saying(error, holder, 'stands')
+        if (!hasTold) err(`the service is away; the claim of ${holder} stands, and is given back as soon as it answers`)
+        hasTold = true
+      }
+      await sleep(RETRY_MS)
     }
-    await sleep(RETRY_MS)
+  } finally {
+    clearTimeout(timer)
   }
 }
 

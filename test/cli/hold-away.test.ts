@@ -1,7 +1,13 @@
 // myserverctl hold, while the service is away: the claim is neither lost nor forgotten.
 
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import t from 'tap'
+import type { Client } from '../../src/cli/client.ts'
+import type { Terminal } from '../../src/cli/command.ts'
+import { Failure } from '../../src/cli/failure.ts'
+import { hold } from '../../src/cli/hold.ts'
+import type { Entered } from '../../src/control/protocol.ts'
 import { fixture, Gate } from '../helpers/places.ts'
 import { startService } from '../helpers/service.ts'
 import { ctl, Ctl, statusOf } from './ctl.ts'
@@ -36,6 +42,39 @@ t.test('where the service manager has gone, too, it ends at once, and says that 
   await service.ended
   hold.child.kill('SIGTERM')
   t.match(await hold.ended, { code: 3, err: /^myserverctl hold: the service is not running: .*\n(.*\n)?The claim stands; to give it back: myserverctl off --holder unit\n$/ })
+})
+
+t.test('where the service was stopped for good it waits half a minute, and says that the claim stands', async t => {
+  const stopped = new AbortController()
+  const told: string[] = []
+  const status = { mode: 'maintenance', drained: true, inFlight: 0, holders: [{ name: 'unit' }], workers: [], stragglers: [] } as unknown as Entered
+  const client = {
+    enter: async () => status,
+    async * follow (signal: AbortSignal) {
+      yield status
+      stopped.abort()
+      if (!signal.aborted) yield status
+    },
+    async leave () { throw new Failure('unreachable', 'nobody answers') }
+  } as unknown as Client
+  const terminal = {
+    out () {},
+    // From the first attempt on; the next one comes after half a second of its own.
+    err (text: string) {
+      told.push(text)
+      mock.timers.tick(30_000)
+    },
+    interrupted: new AbortController().signal,
+    terminated: () => stopped.signal,
+    notify: () => true,
+    remember () {},
+    isSuccessor: () => false
+  } as unknown as Terminal
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  await t.rejects(hold.run(['--holder', 'unit'], () => client, terminal),
+    { kind: 'unreachable', message: /^nobody answers\nThe claim stands; to give it back: myserverctl off --holder unit$/ })
+  t.equal(told.length, 1)
 })
 
 t.test('Ctrl-C ends that, and says that the claim stands', async t => {

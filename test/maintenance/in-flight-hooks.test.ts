@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest, onRequestAbortHookHandler, preHandlerHookHandler } from 'fastify'
 import t from 'tap'
@@ -216,6 +217,59 @@ t.test('an async hook that replies and goes on counts until it has settled', asy
   }, () => t.fail('the handler ran')))
   t.equal((await ask(site.port, '/')).status, 403)
   await turn()
+  t.equal(site.inFlight(), 1)
+  hook.end.resolve()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('so does one of the handler for what is not found', async t => {
+  const hook = hold()
+  const site = await openSite(t, app => app.setNotFoundHandler({
+    preHandler: async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.code(410).send('gone')
+      begin(hook, request, reply)
+      await hook.end.promise
+      return reply
+    }
+  }, () => t.fail('the handler ran')))
+  t.equal((await ask(site.port, '/')).status, 410)
+  await turns()
+  t.equal(site.inFlight(), 1)
+  hook.end.resolve()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('an aborted request counts from one hook to the next', async t => {
+  const [first, second] = [hold(), hold()]
+  const site = await openSite(t, app => {
+    for (const hook of [first, second]) app.addHook('onSend', styles.async!(hook) as preHandlerHookHandler)
+    app.get('/', async () => 'done')
+  })
+  await askAndHangUp(t, site, first)
+  first.end.resolve()
+  await second.begun.promise
+  await turns()
+  t.equal(site.inFlight(), 1)
+  second.end.resolve()
+  t.equal(await countAfterAll(site), 0)
+})
+
+t.test('an onRequestAbort hook of a reply that was being sent counts until it has settled', async t => {
+  const hook = hold()
+  const handler = hold()
+  const site = await openSite(t, app => {
+    app.addHook('onRequestAbort', async request => {
+      begin(hook, request, undefined)
+      await hook.end.promise
+    })
+    app.get('/', (request, reply) => {
+      reply.send(new Readable({ read () {} }))
+      begin(handler, request, reply)
+    })
+  })
+  await askAndHangUp(t, site, handler)
+  await hook.begun.promise
+  await turns()
   t.equal(site.inFlight(), 1)
   hook.end.resolve()
   t.equal(await countAfterAll(site), 0)

@@ -211,25 +211,28 @@ t.test('hooks that come before the plugin are told what became of a request', as
   t.same(seen, ['admitted', 'refused'])
 })
 
-t.test('the application\'s own hooks do not run for what is refused', async t => {
-  let ran = 0
-  const hook = async (): Promise<void> => { ran++ }
-  const site = await openSite(t, app => {
-    for (const name of ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onResponse'] as const) app.addHook(name, hook)
-    app.addHook('onRequestAbort', async _request => { ran++ })
-    app.post('/', { onResponse: hook }, async () => 'done')
+for (const [where, isExempt] of [['before Fastify sees it', false], ['by the onRequest hook, since some route is exempt', true]] as const) {
+  t.test(`the application's own hooks do not run for what is refused ${where}`, async t => {
+    let ran = 0
+    const hook = async (): Promise<void> => { ran++ }
+    const site = await openSite(t, app => {
+      for (const name of ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onResponse'] as const) app.addHook(name, hook)
+      app.addHook('onRequestAbort', async _request => { ran++ })
+      app.post('/', { onResponse: hook }, async () => 'done')
+      if (isExempt) app.get('/health', { config: { maintenance: false } }, async () => 'ok')
+    })
+    site.app.maintenance.set('maintenance')
+    const accepted = once(site.app.server, 'connection')
+    const client = await Connection.open(t, site.port)
+    const [socket] = await accepted
+    client.ask('POST /', 'Content-Length: 1000')
+    await client.receive('Back soon')
+    client.hangUp()
+    await until(() => socket.destroyed)
+    await turns()
+    t.equal(ran, 0)
   })
-  site.app.maintenance.set('maintenance')
-  const accepted = once(site.app.server, 'connection')
-  const client = await Connection.open(t, site.port)
-  const [socket] = await accepted
-  client.ask('POST /', 'Content-Length: 1000')
-  await client.receive('Back soon')
-  client.hangUp()
-  await until(() => socket.destroyed)
-  await turns()
-  t.equal(ran, 0)
-})
+}
 
 t.test('it counts what it refuses, in the slot that it was given', async t => {
   const memory = allocateSwitch(2)

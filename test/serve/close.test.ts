@@ -121,9 +121,10 @@ t.test('what is not over after the grace is cut off', async t => {
   const begun = once(held, 'begun cut')
   const answer = ask(port, '/held/cut')
   await begun
-  const [outcome] = await Promise.allSettled([answer, close(50)])
+  const closed = close(50).then(() => closedServers.has(served.server))
+  const [outcome] = await Promise.allSettled([answer, closed])
   t.equal(outcome.status, 'rejected')
-  t.ok(closedServers.has(served.server), 'the onClose hooks of its application have run')
+  t.ok(await closed, 'the onClose hooks of its application have run')
   held.emit('end cut')
 })
 
@@ -144,9 +145,9 @@ t.test('an upgraded connection does not keep the application from being closed, 
   client.ask('GET /', 'Connection: Upgrade', 'Upgrade: example')
   await client.receive('101 Switching')
   await close(50)
+  t.ok(closedServers.has(served.server), 'its onClose hooks have run')
   await client.end().catch(() => {})
   t.ok(client.socket.destroyed)
-  t.ok(closedServers.has(served.server), 'its onClose hooks have run')
 })
 
 t.test('the application is closed once its requests are over', async t => {
