@@ -18,7 +18,7 @@ t.test('on enters, and says how things stand', async t => {
   const { code, out, err } = await ctl(t, service, 'on')
   t.equal(code, 0)
   t.equal(err, '')
-  t.match(out, /^maintenance since \d\d:\d\d:\d\d \(\S+\), /)
+  t.match(out, /^maintenance since \d\d:\d\d:\d\d \(\S+\), drained, /, 'nothing was in flight')
   t.match(out, new RegExp(`^ {2}operator: by ${userInfo().username}, uid \\d+, pid \\d+ since `, 'm'))
   t.match(await service.line('maintenance-entered'), { by: new RegExp(`^${userInfo().username}, uid \\d+, pid \\d+$`), holder: 'operator' })
   t.equal((await service.get()).status, 503)
