@@ -24,6 +24,8 @@ export class Refusals {
   }
 
   entered (): void {
+    // What was refused before belongs to the time before.
+    this.sumUp()
     this.#beforeEntering = this.total
   }
 
